@@ -1,0 +1,219 @@
+"""MXNet 1.9.1 on today's Python: import it, and give it every core.
+
+The package imports this module before anything else, so that
+``import mxnet`` works wherever ``import d2lzh_ext`` has run:
+
+* NumPy has removed names that MXNet asks for while it is imported. They
+  stand on NumPy for just that time; NumPy is left as it was found.
+* `distutils` left the standard library in Python 3.12. Setuptools brings
+  its own copy, which MXNet then uses.
+* MXNet by itself uses half of the processors and hands every operator to a
+  thread of its engine. On a CPU its synchronous engine, with an OpenMP team
+  over all the cores, trains LeNet about twice as fast.
+"""
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import glob
+import importlib.util
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_ENGINE_NOTICE = b"MXNet start using engine"
+
+
+def _withdrawn(*args: Any, **kwargs: Any) -> None:
+    raise RuntimeError("NumPy withdrew this function.")
+
+
+# What MXNet 1.9.1 takes from NumPy by name and newer NumPys no longer have.
+_REMOVED: dict[str, Any] = {
+    "PZERO": 0.0, "NZERO": -0.0,
+    "NaN": np.nan, "NAN": np.nan,
+    **dict.fromkeys(
+        ("Inf", "infty", "Infinity", "PINF"), np.inf), "NINF": -np.inf,
+    "bool": bool, "int": int, "float": float, "object": object,
+    "complex": complex, "str": str,
+    "float_": np.float64, "complex_": np.complex128,
+    "unicode_": np.str_, "string_": np.bytes_,
+    "alltrue": np.all, "sometrue": np.any,
+    "cumproduct": np.cumprod, "product": np.prod,
+    "round_": np.around, "row_stack": np.vstack,
+    **dict.fromkeys(
+        ("in1d", "trapz", "msort", "mirr", "npv", "pmt", "ppmt", "pv",
+         "rate", "fv", "ipmt", "irr", "nper"), _withdrawn),
+}
+
+
+@contextlib.contextmanager
+def _numpy_names() -> Iterator[None]:
+    """Put the removed names on NumPy, and take the same ones away again."""
+    # vars(), not hasattr(): NumPy 1.20 to 1.23 answer for `np.int` through
+    # a module-level __getattr__ that warns.
+    added = [name for name in _REMOVED if name not in vars(np)]
+    for name in added:
+        setattr(np, name, _REMOVED[name])
+    try:
+        yield
+    finally:
+        for name in added:
+            delattr(np, name)
+
+
+def num_cores() -> int:
+    """Cores this process may use: its affinity, capped by its cgroup.
+
+    A container with a quota of 1.5 processors on a host with 64 gets 2.
+    """
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        cores = os.cpu_count() or 1
+    for quota_file, period_file in (
+            ("/sys/fs/cgroup/cpu.max", None),
+            ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us",
+             "/sys/fs/cgroup/cpu/cpu.cfs_period_us")):
+        try:
+            words = Path(quota_file).read_text().split()
+            if period_file:
+                words += Path(period_file).read_text().split()
+            quota, period = int(words[0]), int(words[1])
+        except (OSError, ValueError, IndexError):
+            continue  # no such file, or "max": no limit
+        if quota > 0 and period > 0:
+            cores = min(cores, max(1, -(-quota // period)))
+    return max(1, cores)
+
+
+def _has_cuda_wheel() -> bool:
+    """Whether the MXNet that would be imported is one of the CUDA wheels."""
+    spec = importlib.util.find_spec("mxnet")
+    if spec is None or spec.origin is None:
+        return False
+    site = Path(spec.origin).parent.parent
+    return bool(glob.glob(str(site / "mxnet_cu*.dist-info")))
+
+
+@contextlib.contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Set variables that are not set yet; unset those again at the end.
+
+    Child processes must not inherit the engine: a script that imports plain
+    `mxnet` there would lack the fork handler below.
+    """
+    added = {k: v for k, v in values.items() if k not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+@contextlib.contextmanager
+def _without_engine_notice() -> Iterator[None]:
+    """Drop the line with which MXNet's C++ side announces its engine.
+
+    Whatever else arrives on file descriptor 2 meanwhile is passed on.
+    """
+    try:
+        saved = os.dup(2)
+    except OSError:  # no standard error at all
+        yield
+        return
+    try:
+        with tempfile.TemporaryFile() as log:
+            os.dup2(log.fileno(), 2)
+            try:
+                yield
+            finally:
+                os.dup2(saved, 2)
+                log.seek(0)
+                for line in log:
+                    if _ENGINE_NOTICE not in line:
+                        os.write(2, line)
+    finally:
+        os.close(saved)
+
+
+def _one_thread_after_fork() -> None:
+    """Make forked children, a DataLoader's workers say, compute serially.
+
+    GNU OpenMP's threads do not survive a fork. With the synchronous engine
+    the forking thread owns a team, and the child's first parallel region
+    waits for it for ever. One thread needs no team.
+    """
+    libgomp = ctypes.CDLL("libgomp.so.1")
+    os.register_at_fork(
+        after_in_child=lambda: libgomp.omp_set_num_threads(1))
+
+
+def _cure() -> str:
+    """What to do where MXNet is missing, for this platform."""
+    system, machine = platform.system(), platform.machine()
+    if system == "Windows":
+        return ("MXNet 1.9.1 has no wheel for Windows. Use WSL 2 (a Linux "
+                "inside Windows), Colab or Binder; see README.md.")
+    if system == "Darwin" and machine == "arm64":
+        return ("MXNet 1.9.1 has no wheel for Apple silicon. Use Colab, "
+                "Binder or a Linux container for x86-64; see README.md.")
+    if sys.version_info >= (3, 13):
+        return ("Install it with `pip install --no-deps mxnet==1.9.1` (its "
+                "metadata asks for a NumPy that this Python does not have; "
+                "d2lzh_ext makes it work with the newer one).")
+    return "Install it with `pip install mxnet==1.9.1`."
+
+
+def import_mxnet() -> None:
+    """Import MXNet so that later ``import mxnet`` statements just work.
+
+    An MXNet that is already imported is left as it is, engine included, as
+    are ``OMP_NUM_THREADS`` and ``MXNET_ENGINE_TYPE`` where they are set.
+
+    Raises:
+        ImportError: MXNet, or a library it needs, is not there; the message
+            names the cure.
+    """
+    if "mxnet" in sys.modules:
+        return
+    settings = {"OMP_NUM_THREADS": str(num_cores())}
+    # The synchronous engine would make a GPU wait for every operator.
+    if platform.system() == "Linux" and not _has_cuda_wheel():
+        settings["MXNET_ENGINE_TYPE"] = "NaiveEngine"
+    synchronous = "NaiveEngine" in (os.environ.get("MXNET_ENGINE_TYPE")
+                                    or settings.get("MXNET_ENGINE_TYPE", ""))
+    try:
+        with (_environment(**settings), _without_engine_notice(),
+              _numpy_names()):
+            import mxnet  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name == "mxnet":
+            raise ImportError(
+                f"MXNet is not installed. {_cure()}") from None
+        if error.name and error.name.startswith("distutils"):
+            raise ImportError(
+                "MXNet needs distutils, which left Python in 3.12. Install "
+                "it with `pip install setuptools`.") from None
+        raise ImportError(
+            f"MXNet needs the package {error.name!r}. Install it with "
+            f"`pip install {error.name}`.") from error
+    except OSError as error:
+        raise ImportError(
+            f"MXNet's library does not load: {error}. On Debian and Ubuntu "
+            "`apt-get install libgomp1` brings the OpenMP library that it "
+            "needs.") from error
+    except AttributeError as error:
+        raise ImportError(
+            f"MXNet 1.9.1 does not work with NumPy {np.__version__}: "
+            f"{error}. Install an older one: `pip install 'numpy<2.6'`."
+        ) from error
+    if synchronous:
+        _one_thread_after_fork()
