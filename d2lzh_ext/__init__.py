@@ -4,9 +4,37 @@
 package of *Dive into Deep Learning* (first Chinese edition); those that no
 longer work, or are slow, are replaced. Import it before `mxnet`.
 """
+# ruff: noqa: E402, F401, F403
 from d2lzh_ext import compat
 
 compat.import_mxnet()
-del compat
 
-from d2lzh import *  # noqa: E402, F403
+import d2lzh as _d2lzh
+from d2lzh import *
+
+from d2lzh_ext.data import fashion_mnist, load_data_fashion_mnist
+from d2lzh_ext.devices import try_all_gpus, try_gpu
+from d2lzh_ext.plotting import (
+    confusion_matrix,
+    plot_history,
+    set_figsize,
+    show_confusion_matrix,
+    show_fashion_mnist,
+    show_images,
+    show_mistakes,
+    use_svg_display,
+)
+from d2lzh_ext.settings import seed, settings
+from d2lzh_ext.summary import summary
+from d2lzh_ext.training import (
+    History,
+    NonFiniteLossError,
+    evaluate_accuracy,
+    predict,
+    train_ch5,
+)
+
+# The other functions of d2lzh that draw call this one of their own module.
+_d2lzh.utils.use_svg_display = use_svg_display
+
+__version__ = "0.1.0"

@@ -15,12 +15,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import glob
-import importlib.util
 import os
 import platform
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,29 +92,21 @@ def num_cores() -> int:
     return max(1, cores)
 
 
-def _has_cuda_wheel() -> bool:
-    """Whether the MXNet that would be imported is one of the CUDA wheels."""
-    spec = importlib.util.find_spec("mxnet")
-    if spec is None or spec.origin is None:
-        return False
-    site = Path(spec.origin).parent.parent
-    return bool(glob.glob(str(site / "mxnet_cu*.dist-info")))
-
-
 @contextlib.contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    """Set variables that are not set yet; unset those again at the end.
+def _thread_count() -> Iterator[None]:
+    """Let OpenMP find the number of cores; leave the environment alone.
 
-    Child processes must not inherit the engine: a script that imports plain
-    `mxnet` there would lack the fork handler below.
+    OpenMP reads it once, when its library is loaded, and other programs
+    that this process starts may want another number.
     """
-    added = {k: v for k, v in values.items() if k not in os.environ}
-    os.environ.update(added)
+    given = "OMP_NUM_THREADS" in os.environ
+    if not given:
+        os.environ["OMP_NUM_THREADS"] = str(num_cores())
     try:
         yield
     finally:
-        for name in added:
-            os.environ.pop(name, None)
+        if not given:
+            del os.environ["OMP_NUM_THREADS"]
 
 
 @contextlib.contextmanager
@@ -156,6 +147,23 @@ def _one_thread_after_fork() -> None:
         after_in_child=lambda: libgomp.omp_set_num_threads(1))
 
 
+def _start_engine(mxnet: Any) -> None:
+    """Start MXNet's engine: the synchronous one, unless there are GPUs.
+
+    A GPU would have to wait for every operator. The variable stays in the
+    environment: MXNet reads it again later, and custom operators give wrong
+    results where it contradicts the engine.
+    """
+    if platform.system() != "Linux":
+        return
+    if not mxnet.runtime.Features().is_enabled("CUDA"):
+        os.environ.setdefault("MXNET_ENGINE_TYPE", "NaiveEngine")
+    with _without_engine_notice():
+        mxnet.nd.waitall()  # the first use of the engine creates it
+    if os.environ.get("MXNET_ENGINE_TYPE") == "NaiveEngine":
+        _one_thread_after_fork()
+
+
 def _cure() -> str:
     """What to do where MXNet is missing, for this platform."""
     system, machine = platform.system(), platform.machine()
@@ -182,18 +190,13 @@ def import_mxnet() -> None:
         ImportError: MXNet, or a library it needs, is not there; the message
             names the cure.
     """
-    if "mxnet" in sys.modules:
+    if sys.modules.get("mxnet") is not None:
         return
-    settings = {"OMP_NUM_THREADS": str(num_cores())}
-    # The synchronous engine would make a GPU wait for every operator.
-    if platform.system() == "Linux" and not _has_cuda_wheel():
-        settings["MXNET_ENGINE_TYPE"] = "NaiveEngine"
-    synchronous = "NaiveEngine" in (os.environ.get("MXNET_ENGINE_TYPE")
-                                    or settings.get("MXNET_ENGINE_TYPE", ""))
     try:
-        with (_environment(**settings), _without_engine_notice(),
-              _numpy_names()):
-            import mxnet  # noqa: F401
+        with _thread_count(), _numpy_names(), warnings.catch_warnings():
+            # MXNet's sources are old; their warnings are not the reader's.
+            warnings.simplefilter("ignore")
+            import mxnet
     except ModuleNotFoundError as error:
         if error.name == "mxnet":
             raise ImportError(
@@ -215,5 +218,4 @@ def import_mxnet() -> None:
             f"MXNet 1.9.1 does not work with NumPy {np.__version__}: "
             f"{error}. Install an older one: `pip install 'numpy<2.6'`."
         ) from error
-    if synchronous:
-        _one_thread_after_fork()
+    _start_engine(mxnet)

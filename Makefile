@@ -1,0 +1,68 @@
+# Every target first sees to .venv (tools/setup.sh: a moment when it is up to
+# date). Settings: PYTHON=/path/to/python   the interpreter to make .venv from
+#                  CHAPTER=05               which chapter; a name, or `all`
+
+python := .venv/bin/python
+
+# The caller's Python and Jupyter settings stay out of .venv.
+unexport PYTHONHOME PYTHONPATH JUPYTER_PATH MPLBACKEND
+export JUPYTER_PREFER_ENV_PATH := 1
+
+# `make pins UPGRADE=1` asks for the newest versions; without it only what
+# pyproject.toml makes necessary changes.
+compile = $(python) -m uv pip compile --quiet --universal \
+	--python-version 3.9 --no-annotate --custom-compile-command "make pins" \
+	$(if $(UPGRADE),--upgrade) pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lab outputs export bench pins clean setup setup-test
+
+help:  ## this list
+	@echo "make TARGET, where TARGET is one of"
+	@sed -n 's/^\([a-z-]*\):.*##/    \1:/p' Makefile | \
+		awk -F: '{ printf "%-16s%s\n", $$1, substr($$0, length($$1) + 2) }'
+
+run: setup  ## train LeNet here and now; CHAPTER=06 runs another chapter
+	@$(python) tools/run_chapter.py $(or $(CHAPTER),05)
+
+# A notebook would show its progress bars as widgets, which differ each time.
+test: export D2LZH_PROGRESS := 0
+test: setup-test  ## what CI runs: style, types, tests, every chapter
+	$(python) -m ruff check .
+	$(python) -m mypy
+	$(python) -m mypy --allow-untyped-calls tools noxfile.py
+	$(python) -m pytest --nbval --nbval-current-env \
+		--nbval-sanitize-with tests/nbval.cfg tests chapters
+	$(python) -m nox --session newest
+
+lab: setup  ## open the chapters in JupyterLab
+	@$(python) -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) \
+		chapters
+
+outputs: setup  ## run chapters and store their outputs; CHAPTER=05 only one
+	@$(python) tools/run_chapter.py --store $(or $(CHAPTER),all)
+
+export: setup-test  ## write d2lzh_ext/models from the chapters
+	$(python) tools/export.py
+
+bench: setup  ## measure against d2lzh and PyTorch (downloads PyTorch)
+	$(python) -m pip install --quiet torch==2.13.0
+	$(python) benchmarks/run.py
+
+pins: setup  ## requirements*.txt from pyproject.toml; UPGRADE=1 for newest
+	$(python) -m pip install --quiet uv
+	$(compile) --output-file requirements.txt
+	$(compile) --extra test --constraint requirements.txt \
+		--output-file requirements-test.txt
+
+clean:  ## remove .venv and all that the other targets made
+	rm -rf .venv .nox output build dist *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune \
+		-exec rm -rf {} +
+
+setup:  ## make or repair .venv, for running the chapters
+	@sh tools/setup.sh
+
+setup-test:  ## the same, with the tools of `make test`
+	@sh tools/setup.sh test

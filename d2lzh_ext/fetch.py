@@ -1,0 +1,226 @@
+"""Find the files of a data set, verify them, download what is missing.
+
+A file counts only if the SHA-256 of its uncompressed content is the known
+one; copies whose gzip bytes differ are as good. Whatever folder a file comes
+from, it is checked on every load: a wrong file is reported, never used.
+"""
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import textwrap
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from d2lzh_ext.idx import Bytes, DataError, read_idx_sha256
+
+_ROUNDS = 2  # how often each source is asked
+_TIMEOUT = 10  # seconds without a byte after which a source has failed
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS,
+         errno.EACCES, errno.EPERM}  # no other source would cure these
+
+
+@dataclass(frozen=True)
+class IdxFile:
+    """One file: its name, its content, and the shape in its header."""
+
+    name: str
+    sha256: str  # of the uncompressed content
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set of images and labels in the IDX format.
+
+    `name` is its folder, under each place that is searched, and the URL of
+    a file is a source followed by the file's name.
+    """
+
+    name: str
+    train: tuple[IdxFile, IdxFile]  # images, labels
+    test: tuple[IdxFile, IdxFile]
+    sources: tuple[str, ...]
+
+    @property
+    def mxnet_root(self) -> str:
+        """Where MXNet keeps it, the default `root` in `d2lzh`."""
+        return os.path.join("~", ".mxnet", "datasets", self.name)
+
+
+# H. Xiao, K. Rasul and R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset
+# for Benchmarking Machine Learning Algorithms", arXiv:1708.07747, 2017.
+FASHION_MNIST = DataSet(
+    name="fashion-mnist",
+    train=(
+        IdxFile("train-images-idx3-ubyte.gz", "c59f468a2f672dc815687fe0f8388"
+                "7768d799fd8a3f3276145d20f83aa44d888", (60000, 28, 28)),
+        IdxFile("train-labels-idx1-ubyte.gz", "bad3541b69d912435c50bb6ba87be"
+                "c294ff4f6a2e1246121d8633921760443d9", (60000,))),
+    test=(
+        IdxFile("t10k-images-idx3-ubyte.gz", "5b4141f0afbad91edebe8549f8fcff"
+                "e087ea10ca49f1dbef5c9a5cd8815ce37b", (10000, 28, 28)),
+        IdxFile("t10k-labels-idx1-ubyte.gz", "0402a96d92fd2663957122ceb108a4"
+                "94c5af83dab82d92729df917d7dec38c34", (10000,))),
+    sources=(
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/"
+        "fashion/",
+        "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"))
+
+_CLONE = Path(__file__).resolve().parent.parent / "data"
+_DEBIAN = Path("/usr/share/datasets")
+
+
+def _cache() -> Path:
+    """The package's own cache; pooch knows where each system wants it."""
+    chosen = os.environ.get("D2LZH_DATA")
+    if chosen:
+        return Path(chosen).expanduser()
+    import pooch
+    return Path(pooch.os_cache("d2lzh_ext"))
+
+
+def _own_root(dataset: DataSet, root: str | os.PathLike[str]) -> Path | None:
+    """The caller's folder, or None where that is the default."""
+    path = Path(root).expanduser()
+    return None if path == Path(dataset.mxnet_root).expanduser() else path
+
+
+def _folders(dataset: DataSet, own: Path | None) -> Iterator[Path]:
+    """The folders to search, in order; lazily, for pooch is slow to come."""
+    if own:
+        yield own
+    if (_CLONE / dataset.name).is_dir():
+        yield _CLONE / dataset.name
+    yield _cache() / dataset.name
+    yield Path(dataset.mxnet_root).expanduser()
+    yield _DEBIAN / dataset.name
+
+
+def _verified(path: Path, file: IdxFile, dataset: DataSet) -> Bytes:
+    """Read `path`, which must be `file` to the last uncompressed byte."""
+    array, digest = read_idx_sha256(path)
+    if digest == file.sha256:
+        return array
+    known = {f.sha256: f.name for f in (*dataset.train, *dataset.test)}
+    if digest in known:
+        raise DataError(f"{path}: this is really {known[digest]}")
+    if array.shape != file.shape:
+        raise DataError(f"{path}: the shape is {array.shape}, expected "
+                        f"{file.shape}")
+    raise DataError(f"{path}: the content is not that of {dataset.name} "
+                    f"(SHA-256 {digest[:8]}…, expected {file.sha256[:8]}…)")
+
+
+def _transfer(url: str, path: Path) -> None:
+    """Download `url` to `path` with a progress bar on standard error."""
+    import pooch
+    from tqdm import tqdm
+    # With a total the bar counts as true, which pooch asks before it sets
+    # the right one; no bar stays behind, not that of a failed source either.
+    with tqdm(desc=url.rsplit("/", 1)[-1], unit="B", unit_scale=True,
+              ncols=79, leave=False, total=1) as bar:
+        pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16,
+                             timeout=_TIMEOUT)(url, str(path), None)
+
+
+@contextlib.contextmanager
+def _temporary(target: Path) -> Iterator[Path]:
+    """A name of its own beside `target`; no file by it is left behind."""
+    # Not by tempfile: it ignores the umask, so that others on the machine
+    # could not read the finished file.
+    path = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
+    try:
+        yield path
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+
+
+def _reason(error: Exception, part: Path) -> str:
+    """One line on what went wrong with one source."""
+    cause: object = error
+    while isinstance(cause, Exception):  # requests wraps it in layers
+        error = cause
+        first = error.args[0] if error.args else None
+        cause = getattr(first, "reason", first)
+    text = str(error).replace(f"{part}: ", "")
+    return textwrap.shorten(f"{type(error).__name__}: {text}", 200)
+
+
+def _download(dataset: DataSet, file: IdxFile, folder: Path,
+              searched: list[Path]) -> Bytes:
+    """Download `file` into `folder` from the first source that has it."""
+    target = folder / file.name
+    reasons = {}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _temporary(target) as part:
+            part.touch(exist_ok=False)  # fail before any transfer
+            for source in dataset.sources * _ROUNDS:
+                url = source + file.name
+                try:
+                    _transfer(url, part)
+                    array = _verified(part, file, dataset)
+                except Exception as error:  # sources fail in any way
+                    if getattr(error, "errno", None) in _DISK:
+                        raise
+                    reasons[url] = _reason(error, part)
+                    continue
+                with part.open("rb+") as finished:
+                    os.fsync(finished.fileno())
+                os.replace(part, target)
+                return array
+    except OSError as error:
+        raise DataError(
+            f"{target} cannot be written: {error.strerror or error}. Make "
+            "room there, or name another folder by `root` or the environment "
+            "variable D2LZH_DATA.") from None
+    names = [f.name for f in (*dataset.train, *dataset.test)]
+    raise DataError("\n".join([
+        f"{file.name} of {dataset.name} is nowhere to be had.",
+        "Folders searched:", *(f"  {place}" for place in searched),
+        f"Sources tried, {_ROUNDS} times each:",
+        *(f"  {url}: {reason}" for url, reason in reasons.items()),
+        f"To place the files by hand, put {', '.join(names)} into {folder}."]))
+
+
+def load(dataset: DataSet, file: IdxFile,
+         root: str | os.PathLike[str]) -> Bytes:
+    """Find `file`, or download it, and return its verified content.
+
+    Folders are searched in this order: `root`, unless it is MXNet's; the
+    clone's data/; the package's cache, which the environment variable
+    ``D2LZH_DATA`` moves; MXNet's cache; Debian's data sets. A download goes
+    to `root`, or to the package's cache where `root` is MXNet's.
+
+    Args:
+        dataset: the data set that `file` belongs to.
+        file: one of its files.
+        root: a folder of the caller's, or ``dataset.mxnet_root`` for none.
+
+    Returns:
+        A uint8 array of shape ``file.shape``.
+
+    Raises:
+        DataError: the first file by that name is not the right one, or
+            there is none and it cannot be downloaded.
+    """
+    own = _own_root(dataset, root)
+    searched = []
+    for folder in _folders(dataset, own):
+        path = folder / file.name
+        if os.path.exists(path):
+            try:
+                return _verified(path, file, dataset)
+            except DataError as error:
+                cure = "Delete the file and try again"
+                if folder.resolve().parent == _CLONE:
+                    cure += f", or `git checkout -- data/{dataset.name}`"
+                raise DataError(f"{error}. {cure}.") from None
+        searched.append(folder)
+    return _download(dataset, file, own or _cache() / dataset.name, searched)

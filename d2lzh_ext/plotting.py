@@ -1,0 +1,221 @@
+"""Figures: images with titles, training curves, a confusion matrix."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import mxnet as mx
+import numpy as np
+from mxnet import gluon
+
+if TYPE_CHECKING:
+    from d2lzh_ext.training import Batches, History
+
+Array = Any  # an NDArray, or what NumPy takes for an array
+
+
+def _numpy(array: Array) -> np.ndarray[Any, Any]:
+    if isinstance(array, mx.nd.NDArray):
+        return array.asnumpy()  # type: ignore[no-any-return]
+    return np.asarray(array)
+
+
+def use_svg_display() -> None:
+    """Draw figures in notebooks as SVG; elsewhere change nothing.
+
+    IPython has removed the function that the book's version calls;
+    `matplotlib_inline` has its successor. Source: section 3.2 of the book.
+    """
+    from IPython import get_ipython
+    if get_ipython() is not None:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+        set_matplotlib_formats("svg")
+
+
+def set_figsize(figsize: tuple[float, float] = (3.5, 2.5)) -> None:
+    """Set width and height of figures, in inches, and draw them as SVG.
+
+    Source: section 3.2 of the book.
+    """
+    use_svg_display()
+    plt.rcParams["figure.figsize"] = figsize
+
+
+def _draw(axes: Any, image: Array, title: str | None = None,
+          **options: Any) -> None:
+    """One picture without ticks; a single channel is drawn as is."""
+    pixels = _numpy(image)
+    if pixels.ndim == 3 and pixels.shape[0] == 1:
+        pixels = pixels[0]
+    axes.imshow(pixels.squeeze(), **options)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    if title is not None:
+        axes.set_title(title, fontsize=9)
+
+
+def show_images(imgs: Sequence[Array], num_rows: int, num_cols: int,
+                scale: float = 2) -> np.ndarray[Any, Any]:
+    """Draw images on a grid.
+
+    Args:
+        imgs: At least ``num_rows * num_cols`` images, (height, width) or
+            (height, width, channels).
+        num_rows: Rows of the grid.
+        num_cols: Columns of the grid.
+        scale: Inches a picture.
+
+    Returns:
+        The axes, (num_rows, num_cols).
+
+    Raises:
+        ValueError: There are fewer images than places.
+
+    Source: section 9.1 of the book.
+    """
+    if len(imgs) < num_rows * num_cols:
+        raise ValueError(f"{num_rows} rows of {num_cols} need "
+                         f"{num_rows * num_cols} images; there are "
+                         f"{len(imgs)}.")
+    _, axes = plt.subplots(num_rows, num_cols, squeeze=False,
+                           figsize=(num_cols * scale, num_rows * scale))
+    for place, image in zip(axes.flat, imgs):
+        _draw(place, image)
+    return axes
+
+
+def show_fashion_mnist(images: Sequence[Array], labels: Sequence[str]
+                       ) -> None:
+    """Draw 28×28 images in a row, each under its label.
+
+    Args:
+        images: Arrays of 784 values each, any shape.
+        labels: As many titles.
+
+    Raises:
+        ValueError: Not as many labels as images, or none.
+
+    Source: section 3.5 of the book.
+    """
+    if not len(images) or len(images) != len(labels):
+        raise ValueError(f"{len(images)} images and {len(labels)} labels: "
+                         "they must be as many, and at least one.")
+    use_svg_display()
+    _, axes = plt.subplots(1, len(images), figsize=(12, 12), squeeze=False)
+    for place, image, label in zip(axes.flat, images, labels):
+        _draw(place, _numpy(image).reshape(28, 28), label)
+
+
+def plot_history(history: History) -> None:
+    """Draw the training loss, and both accuracies, against the epoch."""
+    epochs = range(1, len(history.loss) + 1)
+    _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2),
+                                    layout="constrained")
+    left.plot(epochs, history.loss, "o-", color="C3")
+    left.set(title="training loss", xlabel="epoch", ylabel="nats an image")
+    left.set_ylim(bottom=0)
+    right.plot(epochs, history.train_acc, "o-", label="training images")
+    right.plot(epochs, history.test_acc, "s--", label="test images")
+    right.set(title="accuracy", xlabel="epoch", ylim=(0, 1))
+    right.legend()
+    for axes in (left, right):
+        axes.set_xticks(epochs)
+        axes.grid(alpha=0.3)
+
+
+def confusion_matrix(labels: Array, predictions: Array, num_classes: int
+                     ) -> np.ndarray[Any, Any]:
+    """Count the images of each class (row) by predicted class (column).
+
+    Args:
+        labels: Integers (n,), 0 to num_classes - 1.
+        predictions: Integers (n,), likewise.
+        num_classes: Rows and columns of the result.
+
+    Returns:
+        Counts (num_classes, num_classes), int64.
+
+    Raises:
+        ValueError: Different lengths, or a class out of range.
+    """
+    true, predicted = (_numpy(a).astype("int64")
+                       for a in (labels, predictions))
+    if true.shape != predicted.shape:
+        raise ValueError(f"{true.shape[0]} labels and {predicted.shape[0]} "
+                         "predictions: they must be as many.")
+    both = np.concatenate([true, predicted])
+    if both.size and not 0 <= both.min() <= both.max() < num_classes:
+        raise ValueError(f"Classes run from {both.min()} to {both.max()}; "
+                         f"they must be 0 to {num_classes - 1}.")
+    counts = np.zeros((num_classes, num_classes), dtype="int64")
+    np.add.at(counts, (true, predicted), 1)
+    return counts
+
+
+def show_confusion_matrix(counts: Array, names: Sequence[str]) -> None:
+    """Draw a confusion matrix; darker cells hold a larger share of a row.
+
+    Args:
+        counts: Square matrix, rows are the true classes.
+        names: Name of each class.
+
+    Raises:
+        ValueError: The matrix is not square or has not as many rows as
+            there are names.
+    """
+    matrix = _numpy(counts)
+    if matrix.shape != (len(names), len(names)):
+        raise ValueError(f"{len(names)} names need a matrix of that many "
+                         f"rows and columns; this one is {matrix.shape}.")
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    _, axes = plt.subplots(figsize=(6.4, 6), layout="constrained")
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(matrix):
+        if count:
+            axes.text(column, row, count, ha="center", va="center",
+                      fontsize=8,
+                      color="white" if share[row, column] > 0.5 else "black")
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="predicted", ylabel="true")
+
+
+def show_mistakes(net: gluon.Block, data_iter: Batches,
+                  names: Sequence[str], ctx: mx.Context | None = None,
+                  num: int = 10) -> int:
+    """Draw the first images that `net` classifies wrongly.
+
+    Args:
+        net: Maps images (n, 1, height, width) to scores (n, classes).
+        data_iter: Batches of images and labels.
+        names: Name of each class.
+        ctx: Device of the parameters; the CPU by default.
+        num: Pictures at most.
+
+    Returns:
+        How many were drawn; 0 if the network makes no mistake.
+    """
+    device = mx.cpu() if ctx is None else ctx
+    wrong: list[tuple[Array, int, int]] = []
+    for X, y in data_iter:
+        predicted = net(X.as_in_context(device)).argmax(axis=1)
+        true, guess = (a.asnumpy().astype("int64") for a in (y, predicted))
+        for i in np.flatnonzero(true != guess):
+            wrong.append((X[int(i)].asnumpy(), true[i], guess[i]))
+        if len(wrong) >= num:
+            break
+    wrong = wrong[:num]
+    if not wrong:
+        return 0
+    columns = min(5, len(wrong))
+    rows = -(-len(wrong) // columns)
+    _, axes = plt.subplots(rows, columns, squeeze=False,
+                           figsize=(2 * columns, 2.3 * rows),
+                           layout="constrained")
+    for place in axes.flat[len(wrong):]:
+        place.set_axis_off()
+    for place, (image, true, guess) in zip(axes.flat, wrong):
+        _draw(place, image, f"{names[true]}\nseen as {names[guess]}",
+              cmap="gray_r")
+    return len(wrong)

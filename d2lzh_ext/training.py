@@ -1,0 +1,231 @@
+"""Train a classifier and measure it: the book's loop, synchronised less."""
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import mxnet as mx
+import numpy as np
+from mxnet import autograd, gluon
+from mxnet.gluon import nn
+
+# Batches of (images, labels), as a Gluon DataLoader yields them.
+Batches = Iterable[tuple[mx.nd.NDArray, mx.nd.NDArray]]
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The training loss is infinite or not a number."""
+
+
+@dataclass
+class History:
+    """What `train_ch5` measured; each list has one entry an epoch.
+
+    Attributes:
+        loss: Mean training loss, in nats.
+        train_acc: Share of training images classified correctly while the
+            epoch ran, 0 to 1.
+        test_acc: The same on the test images, after the epoch.
+        seconds: Time of the epoch with its test.
+        images_per_second: Training images over the time spent on them,
+            without the test.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    train_acc: list[float] = field(default_factory=list)
+    test_acc: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    images_per_second: list[float] = field(default_factory=list)
+
+    def plot(self) -> None:
+        """Draw loss and accuracies against the epoch."""
+        from d2lzh_ext.plotting import plot_history
+        plot_history(self)
+
+
+def _correct(y_hat: mx.nd.NDArray, y: mx.nd.NDArray) -> mx.nd.NDArray:
+    """Number of rows whose largest score is the label's; shape (1,)."""
+    return (y_hat.argmax(axis=1) == y.astype("float32")).sum()
+
+
+def evaluate_accuracy(
+        data_iter: Batches, net: gluon.Block,
+        ctx: mx.Context | Sequence[mx.Context] | None = None) -> float:
+    """Share of the images in `data_iter` that `net` classifies correctly.
+
+    Args:
+        data_iter: Batches of images (n, channels, height, width) and
+            labels (n,).
+        net: Maps a batch to scores (n, classes).
+        ctx: A device or a list of devices, each of which takes an equal
+            part of every batch; the CPU by default.
+
+    Raises:
+        ValueError: `data_iter` yields nothing.
+
+    Source: sections 3.6 and 5.5 of the book.
+    """
+    devices = [mx.cpu()] if ctx is None else (
+        [ctx] if isinstance(ctx, mx.Context) else list(ctx))
+    correct, n = [], 0
+    for X, y in data_iter:
+        for X_part, y_part in zip(gluon.utils.split_and_load(X, devices),
+                                  gluon.utils.split_and_load(y, devices)):
+            correct.append(_correct(net(X_part), y_part))
+        n += y.size
+    if n == 0:
+        raise ValueError("There is nothing to evaluate: data_iter yielded "
+                         "no batch.")
+    # Asking for a number waits for its computation: once, at the end.
+    return float(sum(c.asscalar() for c in correct)) / n
+
+
+def predict(net: gluon.Block, data_iter: Batches,
+            ctx: mx.Context | None = None
+            ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Labels and predicted classes, (n,) integers each, in batch order.
+
+    Raises:
+        ValueError: `data_iter` yields nothing.
+    """
+    device = mx.cpu() if ctx is None else ctx
+    labels, predictions = [], []
+    for X, y in data_iter:
+        labels.append(y)
+        predictions.append(net(X.as_in_context(device)).argmax(axis=1))
+    if not labels:
+        raise ValueError("There is nothing to predict: data_iter yielded no "
+                         "batch.")
+    return (np.concatenate([y.asnumpy().astype("int64") for y in labels]),
+            np.concatenate([p.asnumpy().astype("int64")
+                            for p in predictions]))
+
+
+def _progress(batches: Batches, title: str) -> Batches:
+    """Show a bar over `batches` where a person watches.
+
+    ``D2LZH_PROGRESS`` set to 1 or 0 decides; otherwise a terminal or an
+    open notebook counts as watched.
+    """
+    wanted = os.environ.get("D2LZH_PROGRESS")
+    in_notebook = wanted is None and "ipykernel" in sys.modules
+    if not (in_notebook or wanted == "1"
+            or (wanted is None and sys.stderr.isatty())):
+        return batches
+    if in_notebook:
+        from tqdm.auto import tqdm
+    else:
+        from tqdm import tqdm
+    bar: Batches = tqdm(batches, desc=title, unit="batch", leave=False)
+    return bar
+
+
+def _check_finite(losses: np.ndarray[Any, Any], epoch: int,
+                  learning_rate: float) -> None:
+    bad = np.flatnonzero(~np.isfinite(losses))
+    if bad.size == 0:
+        return
+    raise NonFiniteLossError(
+        f"The loss became {losses[bad[0]]} in epoch {epoch}, batch "
+        f"{bad[0] + 1} of {len(losses)}, and the parameters are spoilt. "
+        "Initialise the network again (net.initialize(..., "
+        "force_reinit=True)) and try a learning rate below "
+        f"{learning_rate:g}; if that does not help, check that the images "
+        "are finite and scaled to [0, 1].")
+
+
+def _rests(loss: float, accuracy: float, num_classes: int) -> bool:
+    """Whether an epoch was no better than guessing among the classes."""
+    guess = math.log(num_classes)
+    return abs(loss - guess) < 0.03 * guess and accuracy < 1.5 / num_classes
+
+
+def train_ch5(net: gluon.Block, train_iter: Batches, test_iter: Batches,
+              batch_size: int, trainer: gluon.Trainer, ctx: mx.Context,
+              num_epochs: int) -> History:
+    """Train a classifier with softmax cross-entropy; test it every epoch.
+
+    Prints the book's lines. Unlike the book's version it waits for the
+    results once an epoch instead of twice a batch, compiles a hybridizable
+    network, and shows a progress bar where a person watches.
+
+    Args:
+        net: Initialised network that maps images (n, channels, height,
+            width) to scores (n, classes). A `HybridBlock` is hybridized.
+        train_iter: Batches of images and labels (n,) to train on.
+        test_iter: Batches to test on.
+        batch_size: Images a batch, by which `trainer` divides the gradient.
+        trainer: Updates the parameters of `net`.
+        ctx: Device of the parameters.
+        num_epochs: Passes over `train_iter`.
+
+    Returns:
+        Loss, accuracies, seconds and images a second of every epoch.
+
+    Raises:
+        NonFiniteLossError: The loss of a batch is infinite or not a number.
+        ValueError: An iterator yields nothing.
+
+    Warns:
+        UserWarning: The run is dead: the loss rests at the logarithm of the
+            number of classes, which is what guessing costs.
+
+    Source: section 5.5 of the book.
+    """
+    print("training on", ctx)
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    if isinstance(net, nn.HybridBlock) and not net._active:
+        net.hybridize(static_alloc=True, static_shape=True)
+    history = History()
+    resting = 0
+    for epoch in range(1, num_epochs + 1):
+        batch_losses, correct, n, start = [], [], 0, time.time()
+        num_classes = 0
+        for X, y in _progress(train_iter, f"epoch {epoch}"):
+            X, y = X.as_in_context(ctx), y.as_in_context(ctx)
+            with autograd.record():
+                y_hat = net(X)
+                l = loss(y_hat, y).sum()  # noqa: E741 (the book's name)
+            l.backward()
+            trainer.step(batch_size)
+            batch_losses.append(l)
+            correct.append(_correct(y_hat, y))
+            n += y.size
+            num_classes = y_hat.shape[1]
+        if n == 0:
+            raise ValueError("There is nothing to train on: train_iter "
+                             "yielded no batch.")
+        # The one place an epoch where Python waits for the engine.
+        losses = np.array([l.asscalar() for l in batch_losses])  # noqa: E741
+        train_acc = float(sum(c.asscalar() for c in correct)) / n
+        images_per_second = n / (time.time() - start)
+        _check_finite(losses, epoch, trainer.learning_rate)
+        mean_loss = float(losses.sum(dtype="float64")) / n
+        test_acc = evaluate_accuracy(test_iter, net, ctx)
+        seconds = time.time() - start
+        print(f"epoch {epoch}, loss {mean_loss:.4f}, train acc "
+              f"{train_acc:.3f}, test acc {test_acc:.3f}, "
+              f"time {seconds:.1f} sec")
+        history.loss.append(mean_loss)
+        history.train_acc.append(train_acc)
+        history.test_acc.append(test_acc)
+        history.seconds.append(seconds)
+        history.images_per_second.append(images_per_second)
+        resting = (resting + 1 if _rests(mean_loss, train_acc, num_classes)
+                   else 0)
+        # One such epoch is how LeNet starts; two are no start, nor is a
+        # run that ends there.
+        if resting == 2 or (resting == 1 and epoch == num_epochs):
+            warnings.warn(
+                f"The loss rests at ln({num_classes}) = "
+                f"{math.log(num_classes):.3f}: the network still guesses. "
+                "Train for more epochs, or initialise it again and change "
+                "the learning rate, the initialisation (init.Xavier()) or "
+                "the optimizer.", stacklevel=2)
+    return history

@@ -1,0 +1,47 @@
+"""For every unit test: no network, no windows, no progress bars."""
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+import matplotlib
+import pytest
+
+import d2lzh_ext  # noqa: F401  (first: it makes `import mxnet` work)
+
+os.environ["D2LZH_PROGRESS"] = "0"
+# Not MPLBACKEND: the chapters' kernels would inherit it, and draw nothing.
+matplotlib.use("Agg")
+
+
+def _check(address: Any) -> None:
+    """Let through this machine (chapters' kernels, say) and Unix sockets."""
+    if not isinstance(address, tuple):
+        return
+    host = str(address[0])
+    if not (host in ("localhost", "::1", "") or host.startswith("127.")):
+        raise OSError(f"unit tests do without the network: {host}")
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace what every connection goes through."""
+    create = socket.create_connection
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
+
+    def checked_create(address: Any, *args: Any, **kwargs: Any) -> Any:
+        _check(address)
+        return create(address, *args, **kwargs)
+
+    def checked_connect(self: Any, address: Any) -> None:
+        _check(address)
+        return connect(self, address)
+
+    def checked_connect_ex(self: Any, address: Any) -> int:
+        _check(address)
+        return connect_ex(self, address)
+
+    monkeypatch.setattr(socket, "create_connection", checked_create)
+    monkeypatch.setattr(socket.socket, "connect", checked_connect)
+    monkeypatch.setattr(socket.socket, "connect_ex", checked_connect_ex)

@@ -1,0 +1,183 @@
+"""MXNet imports everywhere, and forked loaders survive its fast engine."""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from d2lzh_ext import compat
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `code` in a fresh interpreter that can import the package."""
+    root = Path(__file__).parent.parent
+    inherited = {name: value for name, value in os.environ.items()
+                 if name not in ("OMP_NUM_THREADS", "MXNET_ENGINE_TYPE")}
+    return subprocess.run(
+        [sys.executable, "-c", code], text=True, capture_output=True,
+        timeout=120, cwd=root, env={**inherited, **environment})
+
+
+def test_numpy_is_left_as_it_was_found():
+    done = run("import numpy as np\n"
+               "from d2lzh_ext import compat\n"
+               "names = [n for n in compat._REMOVED if n not in vars(np)]\n"
+               "assert len(names) > 10, names\n"
+               "import mxnet\n"
+               "left = [n for n in names if n in vars(np)]\n"
+               "assert not left, left\n"
+               "print(mxnet.nd.ones(3).sum().asscalar())\n")
+    assert done.returncode == 0, done.stderr
+    # On the oldest NumPys the names are still there and nothing is added.
+    assert done.stdout == "3.0\n"
+
+
+def test_import_is_silent_and_sets_nothing_but_the_engine():
+    done = run("import os; before = dict(os.environ)\n"
+               "import d2lzh_ext\n"
+               "added = set(os.environ.items()) - set(before.items())\n"
+               "assert added <= {('MXNET_ENGINE_TYPE', 'NaiveEngine')}\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_readers_own_engine_is_respected():
+    done = run("import d2lzh_ext",
+               MXNET_ENGINE_TYPE="ThreadedEngine")
+    assert done.returncode == 0, done.stderr
+    code = ("import os, d2lzh_ext\n"
+            "print(os.environ['OMP_NUM_THREADS'])")
+    assert run(code, OMP_NUM_THREADS="1").stdout == "1\n"
+
+
+def test_other_messages_on_standard_error_pass(capfd):
+    with compat._without_engine_notice():
+        os.write(2, b"a\nMXNet start using engine: X\nb\n")
+    assert capfd.readouterr().err == "a\nb\n"
+
+
+LOADER = """
+import d2lzh_ext
+import numpy as np
+from mxnet import nd, gluon
+from mxnet.gluon import data as gdata, nn
+net = nn.Conv2D(16, 3)
+net.initialize()
+# The parent computes first, so that it owns an OpenMP team when it forks.
+net(nd.random.normal(shape=(64, 1, 96, 96))).wait_to_read()
+transforms = gdata.vision.transforms
+transform = transforms.Compose([
+    transforms.Resize(96), transforms.RandomFlipLeftRight(),
+    transforms.ToTensor()])
+images = nd.array(np.zeros((300, 28, 28, 1)), dtype="uint8")
+dataset = gdata.ArrayDataset(images, np.arange(300)).transform_first(
+    transform)
+for _ in range(2):
+    loader = gdata.DataLoader(dataset, 64, {arguments}, timeout=30)
+    print(sum(net(X).shape[0] for X, y in loader))
+"""
+
+
+@pytest.mark.parametrize("arguments", [
+    "num_workers=2", "num_workers=2, thread_pool=True", "num_workers=0"])
+def test_readers_dataloader_with_operators_in_its_workers(arguments):
+    done = run(LOADER.replace("{arguments}", arguments))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout == "300\n300\n"
+
+
+def test_custom_operators_work():
+    done = run("""
+import d2lzh_ext
+import mxnet as mx
+class Square(mx.operator.CustomOp):
+    def forward(self, is_train, req, in_data, out_data, aux):
+        self.assign(out_data[0], req[0], in_data[0] * in_data[0])
+    def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
+        self.assign(in_grad[0], req[0], 2 * in_data[0] * out_grad[0])
+@mx.operator.register("square_here")
+class Prop(mx.operator.CustomOpProp):
+    def create_operator(self, ctx, shapes, dtypes):
+        return Square()
+x = mx.nd.array([1, 2, 3])
+x.attach_grad()
+wrong = 0
+for _ in range(100):
+    with mx.autograd.record():
+        y = mx.nd.Custom(x, op_type="square_here")
+    y.backward()
+    wrong += x.grad.asnumpy().tolist() != [2, 4, 6]
+print(wrong)
+""")
+    assert done.stdout == "0\n", done.stderr[-2000:]
+
+
+MISSING = """
+import sys
+sys.modules[{name!r}] = None  # what Python takes for a missing module
+try:
+    import d2lzh_ext
+except ImportError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("name, cure", [
+    ("mxnet", "MXNet is not installed."), ("requests", "pip install requests")])
+def test_a_missing_package_gives_one_clear_error(name, cure):
+    done = run(MISSING.replace("{name!r}", repr(name)))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert cure in done.stdout
+    assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("error, cure", [
+    (OSError("libgomp.so.1: cannot open shared object file"),
+     "apt-get install libgomp1"),
+    (AttributeError("module 'numpy' has no attribute 'x'"), "numpy<"),
+    (ModuleNotFoundError("No module named 'distutils'", name="distutils"),
+     "pip install setuptools")])
+def test_a_broken_installation_names_its_cure(monkeypatch, error, cure):
+    class Broken:
+        def find_spec(self, name, path=None, target=None):
+            if name == "mxnet":
+                raise error
+
+    monkeypatch.delitem(sys.modules, "mxnet")
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    with pytest.raises(ImportError) as caught:
+        compat.import_mxnet()
+    assert cure in str(caught.value)
+
+
+@pytest.mark.parametrize("system, machine, cure", [
+    ("Windows", "AMD64", "WSL 2"), ("Darwin", "arm64", "Apple silicon"),
+    ("Linux", "x86_64", "pip install")])
+def test_the_cure_fits_the_platform(monkeypatch, system, machine, cure):
+    monkeypatch.setattr("platform.system", lambda: system)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    assert cure in compat._cure()
+
+
+@pytest.mark.parametrize("files, cores", [
+    ({"/sys/fs/cgroup/cpu.max": "max 100000"}, 64),
+    ({"/sys/fs/cgroup/cpu.max": "150000 100000"}, 2),
+    ({"/sys/fs/cgroup/cpu.max": "1000 100000"}, 1),
+    ({"/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "400000",
+      "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000"}, 4),
+    ({"/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1",
+      "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000"}, 64),
+    ({}, 64)])
+def test_cores_are_those_of_the_container(monkeypatch, files, cores):
+    def read_text(path: Path) -> str:
+        try:
+            return files[str(path)]
+        except KeyError:
+            raise FileNotFoundError(path) from None
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    monkeypatch.setattr(os, "sched_getaffinity",
+                        lambda pid: set(range(64)), raising=False)
+    assert compat.num_cores() == cores

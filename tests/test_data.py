@@ -1,0 +1,265 @@
+"""Fashion-MNIST in memory: against d2lzh's own loader, and by itself."""
+import inspect
+import os
+import subprocess
+import sys
+
+import d2lzh_ext  # noqa: F401  (before anything that imports mxnet)
+
+# isort: split
+import d2lzh
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mxnet import nd
+from mxnet.gluon import data as gdata
+from mxnet.gluon.data.vision import transforms
+
+from d2lzh_ext import data
+from d2lzh_ext.data import (
+    ArrayLoader,
+    balanced_subset,
+    fashion_mnist,
+    load_data_fashion_mnist,
+)
+
+
+@pytest.fixture(scope="module")
+def test_set():
+    return fashion_mnist(train=False)
+
+
+@pytest.fixture
+def few(test_set):
+    images, labels = test_set
+    return images[:150], labels[:150]
+
+
+def reference(images, labels, batch_size, resize=None, shuffle=False):
+    """What d2lzh.load_data_fashion_mnist makes of the same images."""
+    steps = [transforms.Resize(resize)] if resize else []
+    transform = transforms.Compose([*steps, transforms.ToTensor()])
+    dataset = gdata.ArrayDataset(nd.array(images, dtype=np.uint8), labels)
+    return gdata.DataLoader(dataset.transform_first(transform), batch_size,
+                            shuffle=shuffle, num_workers=0)
+
+
+def assert_same(ours, theirs):
+    assert len(ours) == len(theirs)
+    batches = 0
+    for (X, y), (X_ref, y_ref) in zip(ours, theirs):
+        batches += 1
+        assert type(X) is type(X_ref) and type(y) is type(y_ref)
+        assert (X.dtype, y.dtype) == (X_ref.dtype, y_ref.dtype)
+        assert X.context.device_type == "cpu"
+        np.testing.assert_array_equal(y.asnumpy(), y_ref.asnumpy())
+        np.testing.assert_allclose(X.asnumpy(), X_ref.asnumpy(), rtol=0,
+                                   atol=1e-7)
+    assert batches == len(ours)
+
+
+@pytest.mark.parametrize("resize", [None, 14, 28, 96, 224])
+def test_batches_equal_those_of_d2lzh(few, resize):
+    """150 = 64 + 64 + 22: the last batch is smaller."""
+    assert_same(ArrayLoader(*few, 64, resize=resize),
+                reference(*few, 64, resize))
+
+
+def test_shuffled_order_is_that_of_d2lzh(few):
+    ours = ArrayLoader(*few, 64, shuffle=True)
+    theirs = reference(*few, 64, shuffle=True)
+    orders = []
+    for seed in (0, 1):
+        pair = []
+        for loader in (ours, theirs):
+            np.random.seed(seed)
+            pair.append([np.concatenate([y.asnumpy() for _, y in loader])
+                         for _ in range(2)])  # two epochs
+        np.testing.assert_array_equal(*pair)
+        orders += pair[0]
+    assert len({order.tobytes() for order in orders}) == 4
+
+
+def test_two_iterations_at_once(few):
+    loader = ArrayLoader(*few, 50, shuffle=True)
+    np.random.seed(3)
+    alone = [[y.asnumpy() for _, y in loader] for _ in range(2)]
+    np.random.seed(3)
+    first, second = iter(loader), iter(loader)  # the draw is made here
+    mixed = [(next(first)[1].asnumpy(), next(second)[1].asnumpy())
+             for _ in range(3)]
+    for i in (0, 1):
+        np.testing.assert_array_equal(
+            np.concatenate(alone[i]),
+            np.concatenate([pair[i] for pair in mixed]))
+
+
+def test_batches_own_their_memory(few):
+    """A batch stays as it is whatever comes after it."""
+    images, labels = few
+    loader = ArrayLoader(images.copy(), labels.copy(), 100, resize=56)
+    batches = list(loader)
+    copies = [X.asnumpy() for X, _ in batches]
+    loader.images[:] = 0
+    list(loader)
+    for (X, _), copy in zip(batches, copies):
+        np.testing.assert_array_equal(X.asnumpy(), copy)
+
+
+def test_colour_and_oblong_images():
+    images = np.random.RandomState(0).randint(0, 256, (5, 6, 4, 3), np.uint8)
+    labels = np.arange(5)
+    for resize in (None, 4, 6, 9):
+        assert_same(ArrayLoader(images, labels.astype(np.int32), 2,
+                                resize=resize),
+                    reference(images, labels.astype(np.int32), 2, resize))
+
+
+def test_memory_waits_for_the_engine():
+    """With MXNet's threaded engine an operator returns before its result."""
+    script = """
+import d2lzh_ext
+from mxnet import nd
+from d2lzh_ext.data import _memory
+b = nd.ones((1500, 1500))
+for n in range(1, 4):
+    product = nd.dot(b, b * n)
+    assert (_memory(product) == 1500 * n).all(), n
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, env={
+        **os.environ, "MXNET_ENGINE_TYPE": "ThreadedEnginePerDevice"})
+
+
+# --- Fashion-MNIST --------------------------------------------------------
+
+@pytest.mark.parametrize(("train", "n"), [(True, 60000), (False, 10000)])
+def test_fashion_mnist(train, n):
+    images, labels = fashion_mnist(train)
+    assert (images.shape, images.dtype) == ((n, 28, 28, 1), np.uint8)
+    assert (labels.shape, labels.dtype) == ((n,), np.int32)
+    assert np.bincount(labels).tolist() == [n // 10] * 10
+    first = [9, 0, 0, 3, 0, 2] if train else [9, 2, 1, 1, 6, 1]
+    assert labels[:6].tolist() == first
+    assert images.max() == 255 and images.min() == 0
+
+
+def test_loaders():
+    train_iter, test_iter = load_data_fashion_mnist(256)
+    assert (len(train_iter), len(test_iter)) == (235, 40)
+    assert (train_iter.shuffle, test_iter.shuffle) == (True, False)
+    assert (train_iter.batch_size, train_iter.resize) == (256, None)
+    X, y = next(iter(test_iter))
+    assert (X.shape, y.shape) == ((256, 1, 28, 28), (256,))
+    assert y[:4].asnumpy().tolist() == [9, 2, 1, 1]
+
+
+def test_subsets_are_balanced():
+    train_iter, test_iter = load_data_fashion_mnist(
+        64, resize=56, num_train=1000, num_test=205)
+    assert np.bincount(train_iter.labels).tolist() == [100] * 10
+    assert sorted(np.bincount(test_iter.labels)) == [20] * 5 + [21] * 5
+    assert [X.shape for X, _ in test_iter] == [
+        (64, 1, 56, 56)] * 3 + [(13, 1, 56, 56)]
+
+
+def test_signature_extends_that_of_d2lzh():
+    theirs = inspect.signature(d2lzh.utils.load_data_fashion_mnist)
+    ours = inspect.signature(load_data_fashion_mnist)
+    assert ([(p.name, p.default) for p in theirs.parameters.values()]
+            == [(p.name, p.default) for p in ours.parameters.values()][:3])
+
+
+@pytest.mark.parametrize(("arguments", "error", "what"), [
+    ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
+    ({"batch_size": -5}, ValueError, "batch_size"),
+    ({"batch_size": True}, TypeError, "batch_size must be an int"),
+    ({"batch_size": 2.0}, TypeError, "batch_size"),
+    ({"batch_size": "256"}, TypeError, "batch_size"),
+    ({"resize": 0}, ValueError, "resize must be at least 1"),
+    ({"resize": (96, 96)}, TypeError, "resize must be an int"),
+    ({"resize": 96.0}, TypeError, "resize"),
+    ({"resize": False}, TypeError, "resize"),
+    ({"resize": 100000}, ValueError, "takes 10240000000000 bytes"),
+    ({"num_train": 0}, ValueError, "num_train must be at least 1"),
+    ({"num_train": 60001}, ValueError, "num_train must be at most 60000"),
+    ({"num_test": 10001}, ValueError, "num_test must be at most 10000"),
+    ({"num_test": 1.5}, TypeError, "num_test"),
+])
+def test_mistakes_are_named_before_data_is_read(monkeypatch, arguments,
+                                                error, what):
+    monkeypatch.setattr(data, "load", lambda *args: pytest.fail("read"))
+    with pytest.raises(error, match=what):
+        load_data_fashion_mnist(**{"batch_size": 256, **arguments})
+
+
+def test_memory_bound():
+    """128 images of 1024 x 1024 are 512 MiB to the byte."""
+    images = np.zeros((129, 1, 1, 1), np.uint8)
+    labels = np.zeros(129, np.int32)
+    ArrayLoader(images, labels, 128, resize=1024)
+    ArrayLoader(images[:128], labels[:128], 10**9, resize=1024)
+    for batch_size, resize in ((129, 1024), (128, 1025)):
+        with pytest.raises(ValueError, match=r"takes 5\d+ bytes"):
+            ArrayLoader(images, labels, batch_size, resize=resize)
+
+
+def test_numpy_integers_are_integers(few):
+    assert len(ArrayLoader(*few, np.int64(50))) == 3
+
+
+@pytest.mark.parametrize(("images", "labels", "error"), [
+    (np.zeros((3, 2, 2, 1), np.float32), np.zeros(3), TypeError),
+    (np.zeros((3, 2, 2), np.uint8), np.zeros(3), ValueError),
+    (np.zeros((3, 2, 2, 1), np.uint8), np.zeros(4), ValueError),
+    (np.zeros((3, 2, 2, 1), np.uint8), np.zeros((3, 1)), ValueError),
+])
+def test_arrays_that_do_not_fit(images, labels, error):
+    with pytest.raises(error):
+        ArrayLoader(images, labels, 2)
+
+
+# --- balanced subsets -----------------------------------------------------
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=80), st.data())
+def test_balanced_subset(labels, draw):
+    labels = np.array(labels)
+    n = draw.draw(st.integers(1, len(labels)))
+    chosen = balanced_subset(labels, n)
+    assert len(chosen) == n
+    assert (np.diff(chosen) > 0).all()
+    np.testing.assert_array_equal(chosen, balanced_subset(labels, n))
+    counts = {c: int((labels[chosen] == c).sum()) for c in set(labels)}
+    for c, count in counts.items():
+        members = np.flatnonzero(labels == c)
+        # the first ones of the class, in the order of the file
+        np.testing.assert_array_equal(
+            np.intersect1d(chosen, members), members[:count])
+        # a class may lag by more than one only where it is used up
+        assert count == len(members) or count >= max(counts.values()) - 1
+    # what does not divide evenly goes to those that come first in the file
+    rank = [(labels[:i] == label).sum() for i, label in enumerate(labels)]
+    order = sorted(range(len(labels)), key=lambda i: (rank[i], i))
+    assert sorted(order[:n]) == chosen.tolist()
+
+
+def test_balanced_subset_ignores_seeds(test_set):
+    _, labels = test_set
+    np.random.seed(1)
+    first = balanced_subset(labels, 500)
+    state = np.random.get_state()[1].copy()
+    np.random.seed(2)
+    np.testing.assert_array_equal(first, balanced_subset(labels, 500))
+    np.random.seed(1)
+    assert (state == np.random.get_state()[1]).all()  # nothing was drawn
+    np.testing.assert_array_equal(balanced_subset(labels, 10000),
+                                  np.arange(10000))
+
+
+@pytest.mark.parametrize(("n", "error"), [
+    (0, ValueError), (-1, ValueError), (5, ValueError), (1.0, TypeError),
+    (True, TypeError)])
+def test_balanced_subset_mistakes(n, error):
+    with pytest.raises(error):
+        balanced_subset(np.array([0, 1, 0, 1]), n)

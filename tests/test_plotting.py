@@ -1,0 +1,93 @@
+"""Figures are drawn as asked, and refuse what they cannot draw."""
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from mxnet import nd
+from mxnet.gluon import nn
+
+import d2lzh_ext as d2l
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def test_set_figsize_works_outside_a_notebook():
+    d2l.set_figsize((4, 3))
+    assert plt.rcParams["figure.figsize"] == [4, 3]
+
+
+def test_the_books_functions_draw_through_the_mended_display():
+    # d2lzh.show_trace_2d calls set_figsize, which IPython had broken.
+    d2l.show_trace_2d(lambda a, b: a ** 2 + b ** 2, [(-5, -2), (0, 0)])
+    assert plt.gca().get_xlabel() == "x1"
+
+
+@pytest.mark.parametrize("rows, columns", [(1, 1), (1, 3), (2, 2)])
+def test_show_images_fills_the_grid(rows, columns):
+    images = nd.random.uniform(shape=(4, 5, 6, 3))
+    axes = d2l.show_images(images, rows, columns)
+    assert axes.shape == (rows, columns)
+    assert [a.images[0].get_array().shape for a in axes.flat] == [
+        (5, 6, 3)] * (rows * columns)
+
+
+def test_show_images_needs_enough_images():
+    with pytest.raises(ValueError, match="need 6 images; there are 4"):
+        d2l.show_images(nd.ones((4, 5, 5)), 2, 3)
+
+
+@pytest.mark.parametrize("num", [1, 3])
+def test_show_fashion_mnist_labels_each_picture(num):
+    names = ["coat", "bag", "shirt"][:num]
+    d2l.show_fashion_mnist(nd.ones((num, 1, 28, 28)), names)
+    assert [a.get_title() for a in plt.gcf().axes] == names
+    with pytest.raises(ValueError, match="as many"):
+        d2l.show_fashion_mnist(nd.ones((num, 1, 28, 28)), [])
+
+
+def test_history_is_drawn():
+    history = d2l.History([2.0, 1.0], [0.3, 0.5], [0.4, 0.6], [1, 1], [9, 9])
+    history.plot()
+    loss, accuracy = plt.gcf().axes
+    assert loss.lines[0].get_ydata().tolist() == [2.0, 1.0]
+    assert [line.get_ydata().tolist() for line in accuracy.lines] == [
+        [0.3, 0.5], [0.4, 0.6]]
+
+
+def test_confusion_matrix_counts():
+    counts = d2l.confusion_matrix([0, 0, 1, 2], [0, 1, 1, 0], 3)
+    assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
+    d2l.show_confusion_matrix(counts, ["a", "b", "c"])
+    assert [t.get_text() for t in plt.gca().texts] == ["1", "1", "1", "1"]
+
+
+def test_confusion_matrix_refuses_what_it_cannot_count():
+    with pytest.raises(ValueError, match="as many"):
+        d2l.confusion_matrix([0, 1], [0], 2)
+    with pytest.raises(ValueError, match="must be 0 to 1"):
+        d2l.confusion_matrix([0, 2], [0, 1], 2)
+    with pytest.raises(ValueError, match="names"):
+        d2l.show_confusion_matrix(np.zeros((2, 2)), ["a"])
+
+
+class Always(nn.Block):
+    """Predicts class 1 for every image."""
+
+    def forward(self, X):
+        return nd.one_hot(nd.ones(X.shape[0]), 3)
+
+
+def test_mistakes_are_the_first_wrong_predictions():
+    data = [(nd.ones((3, 1, 4, 4)), nd.array([1, 0, 2], dtype="int32")),
+            (nd.ones((2, 1, 4, 4)), nd.array([1, 2], dtype="int32"))]
+    names = ["a", "b", "c"]
+    assert d2l.show_mistakes(Always(), data, names) == 3
+    titles = [a.get_title() for a in plt.gcf().axes if a.get_title()]
+    assert titles == [f"{t}\nseen as b" for t in "acc"]
+    assert d2l.show_mistakes(Always(), data, names, num=2) == 2
+    assert d2l.show_mistakes(Always(), data[:0], names) == 0

@@ -1,0 +1,182 @@
+"""The trainer against the book's own loop, and what it says when it fails."""
+from __future__ import annotations
+
+import math
+import re
+
+import d2lzh
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import gluon, init, nd
+from mxnet.gluon import nn
+
+import d2lzh_ext as d2l
+from d2lzh_ext.models import lenet
+from d2lzh_ext.training import _progress
+
+
+def batches(num=2000, batch_size=128):
+    return d2l.load_data_fashion_mnist(batch_size, num_train=num,
+                                       num_test=500)
+
+
+def start(net, lr=0.5, how=None):
+    d2l.seed(0)
+    net.initialize(how or init.Xavier(), force_reinit=True)
+    return gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": lr})
+
+
+def relu_net():
+    net = nn.HybridSequential()
+    net.add(nn.Dense(64, activation="relu"), nn.Dense(10))
+    return net
+
+
+def lines(printed):
+    """Printed lines without the one thing that differs, the time."""
+    return re.sub(r"time [\d.]+ sec", "time", printed).splitlines()
+
+
+@pytest.mark.parametrize("make", [relu_net, lenet])
+def test_same_seed_same_lines_as_the_books_loop(capsys, make):
+    train_iter, test_iter = batches()
+    net = make()
+    d2lzh.train_ch5(net, train_iter, test_iter, 128, start(net), mx.cpu(), 3)
+    theirs = lines(capsys.readouterr().out)
+    net = make()
+    trainer = start(net)
+    with pytest.warns(UserWarning) if make is lenet else _nothing():
+        history = d2l.train_ch5(net, train_iter, test_iter, 128, trainer,
+                                mx.cpu(), 3)
+    assert lines(capsys.readouterr().out) == theirs
+    assert theirs[0] == "training on cpu(0)"
+    assert [f"{x:.4f}" for x in history.loss] == [
+        re.search(r"loss ([\d.]+)", line).group(1) for line in theirs[1:]]
+    assert len(history.seconds) == len(history.images_per_second) == 3
+    assert all(rate > 0 for rate in history.images_per_second)
+
+
+class _nothing:
+    def __enter__(self):
+        return None
+
+    def __exit__(self, *args):
+        return None
+
+
+def test_history_counts_images_over_training_time():
+    train_iter, test_iter = batches()
+    net = relu_net()
+    history = d2l.train_ch5(net, train_iter, test_iter, 128, start(net),
+                            mx.cpu(), 1)
+    # 2,000 images in less than the whole epoch, test included.
+    assert history.images_per_second[0] > 2000 / history.seconds[0]
+    history.plot()
+
+
+def test_a_plain_block_trains_as_well():
+    net = nn.Sequential()
+    net.add(nn.Dense(10))
+    train_iter, test_iter = batches()
+    history = d2l.train_ch5(net, train_iter, test_iter, 128,
+                            start(net, 0.1), mx.cpu(), 2)
+    assert history.loss[1] < history.loss[0] < math.log(10)
+
+
+def test_non_finite_loss_names_epoch_batch_and_cure():
+    def spoilt(epoch_of_nan=2, batch_of_nan=3):
+        epoch = 0
+
+        class Batches:
+            def __iter__(self):
+                nonlocal epoch
+                epoch += 1
+                for batch in range(1, 6):
+                    X = nd.ones((4, 1, 2, 2))
+                    if (epoch, batch) == (epoch_of_nan, batch_of_nan):
+                        X[:] = float("nan")
+                    yield X, nd.zeros(4, dtype="int32")
+        return Batches()
+
+    net = nn.Dense(10)
+    with pytest.raises(d2l.NonFiniteLossError) as caught:
+        d2l.train_ch5(net, spoilt(), [(nd.ones((4, 1, 2, 2)), nd.zeros(4))],
+                      4, start(net, 0.05), mx.cpu(), 3)
+    message = str(caught.value)
+    assert "nan in epoch 2, batch 3 of 5" in message
+    assert "learning rate below 0.05" in message
+
+
+def test_too_large_a_rate_stops_the_run():
+    net = nn.Dense(10)
+    train_iter, test_iter = batches()
+    with pytest.raises(d2l.NonFiniteLossError, match="in epoch 1, batch"):
+        d2l.train_ch5(net, train_iter, test_iter, 128, start(net, 1e38),
+                      mx.cpu(), 3)
+
+
+def test_a_dead_run_is_named():
+    net = lenet()
+    train_iter, test_iter = batches(256)
+    with pytest.warns(UserWarning, match=r"ln\(10\) = 2\.303"):
+        d2l.train_ch5(net, train_iter, test_iter, 128,
+                      start(net, 1e-6, init.Normal(1e-3)), mx.cpu(), 3)
+
+
+def test_a_run_that_learns_is_not_called_dead(recwarn):
+    net = relu_net()
+    train_iter, test_iter = batches()
+    d2l.train_ch5(net, train_iter, test_iter, 128, start(net, 0.1),
+                  mx.cpu(), 2)
+    assert [str(w.message) for w in recwarn
+            if "rests" in str(w.message)] == []
+
+
+def test_empty_iterators_are_refused():
+    net = relu_net()
+    trainer = start(net)
+    train_iter, test_iter = batches(128)
+    with pytest.raises(ValueError, match="nothing to train on"):
+        d2l.train_ch5(net, [], test_iter, 128, trainer, mx.cpu(), 1)
+    with pytest.raises(ValueError, match="nothing to evaluate"):
+        d2l.evaluate_accuracy([], net)
+    with pytest.raises(ValueError, match="nothing to predict"):
+        d2l.predict(net, [])
+
+
+def test_accuracy_is_the_books_and_that_of_the_predictions():
+    net = relu_net()
+    train_iter, test_iter = batches()
+    d2l.train_ch5(net, train_iter, test_iter, 128, start(net, 0.1),
+                  mx.cpu(), 1)
+    accuracy = d2l.evaluate_accuracy(test_iter, net)
+    assert accuracy == pytest.approx(
+        d2lzh.evaluate_accuracy(test_iter, net, mx.cpu()), abs=1e-6)
+    labels, predictions = d2l.predict(net, test_iter, mx.cpu())
+    assert labels.shape == predictions.shape == (500,)
+    assert np.mean(labels == predictions) == pytest.approx(accuracy)
+
+
+def test_accuracy_over_several_devices():
+    net = relu_net()
+    devices = [mx.cpu(0), mx.cpu(1)]
+    net.initialize(init.Constant(0), ctx=devices)
+    X, y = nd.ones((6, 1, 2, 2)), nd.array([0, 0, 0, 1, 2, 3])
+    assert d2l.evaluate_accuracy([(X, y)], net, devices) == 0.5
+
+
+@pytest.mark.parametrize("setting, shown", [("1", True), ("0", False)])
+def test_progress_bar_follows_the_environment(
+        monkeypatch, capsys, setting, shown):
+    monkeypatch.setenv("D2LZH_PROGRESS", setting)
+    assert list(_progress([1, 2], "epoch 1")) == [1, 2]
+    assert ("epoch 1" in capsys.readouterr().err) is shown
+
+
+def test_no_progress_bar_where_nobody_watches(monkeypatch, capsys):
+    monkeypatch.delenv("D2LZH_PROGRESS", raising=False)
+    monkeypatch.delitem(__import__("sys").modules, "ipykernel",
+                        raising=False)
+    list(_progress([1, 2], "epoch 1"))
+    assert capsys.readouterr().err == ""
