@@ -8,8 +8,8 @@ The package imports this module before anything else, so that
 * `distutils` left the standard library in Python 3.12. Setuptools brings
   its own copy, which MXNet then uses.
 * MXNet by itself uses half of the processors and hands every operator to a
-  thread of its engine. On a CPU its synchronous engine, with an OpenMP team
-  over all the cores, trains LeNet about twice as fast.
+  thread of its engine. Its synchronous engine, with an OpenMP team over all
+  the cores, trains small networks faster; benchmarks/NOTES.md has figures.
 """
 from __future__ import annotations
 
@@ -93,20 +93,26 @@ def num_cores() -> int:
 
 
 @contextlib.contextmanager
-def _thread_count() -> Iterator[None]:
-    """Let OpenMP find the number of cores; leave the environment alone.
+def _openmp_settings() -> Iterator[None]:
+    """Let OpenMP find its settings; leave the environment alone.
 
-    OpenMP reads it once, when its library is loaded, and other programs
-    that this process starts may want another number.
+    OpenMP reads them once, when its library is loaded, and other programs
+    that this process starts may want their own. Settings that the reader
+    has made stand.
     """
-    given = "OMP_NUM_THREADS" in os.environ
-    if not given:
-        os.environ["OMP_NUM_THREADS"] = str(num_cores())
+    ours = {"OMP_NUM_THREADS": str(num_cores())}
+    if "OMP_WAIT_POLICY" not in os.environ:
+        # How long a thread waits actively for the others. By default it is
+        # milliseconds, which makes training eight times as slow as soon as
+        # another program takes one of the cores; see benchmarks/NOTES.md.
+        ours["GOMP_SPINCOUNT"] = "3000"
+    added = {k: v for k, v in ours.items() if k not in os.environ}
+    os.environ.update(added)
     try:
         yield
     finally:
-        if not given:
-            del os.environ["OMP_NUM_THREADS"]
+        for name in added:
+            del os.environ[name]
 
 
 @contextlib.contextmanager
@@ -193,7 +199,7 @@ def import_mxnet() -> None:
     if sys.modules.get("mxnet") is not None:
         return
     try:
-        with _thread_count(), _numpy_names(), warnings.catch_warnings():
+        with _openmp_settings(), _numpy_names(), warnings.catch_warnings():
             # MXNet's sources are old; their warnings are not the reader's.
             warnings.simplefilter("ignore")
             import mxnet

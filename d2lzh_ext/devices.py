@@ -29,7 +29,7 @@ def try_all_gpus() -> list[mx.Context]:
 
     Source: section 9.1 of the book.
     """
-    gpus = []
+    gpus: list[mx.Context] = []
     while _works(mx.gpu(len(gpus))):
         gpus.append(mx.gpu(len(gpus)))
     return gpus or [mx.cpu()]

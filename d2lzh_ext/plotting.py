@@ -29,8 +29,8 @@ def use_svg_display() -> None:
     """
     from IPython import get_ipython
     if get_ipython() is not None:
-        from matplotlib_inline.backend_inline import set_matplotlib_formats
-        set_matplotlib_formats("svg")
+        from matplotlib_inline import backend_inline
+        backend_inline.set_matplotlib_formats("svg")  # type: ignore[no-untyped-call,unused-ignore]
 
 
 def set_figsize(figsize: tuple[float, float] = (3.5, 2.5)) -> None:

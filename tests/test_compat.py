@@ -43,6 +43,21 @@ def test_import_is_silent_and_sets_nothing_but_the_engine():
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_the_engine_is_the_synchronous_one():
+    # It computes when called: there is nothing left to wait for.
+    done = run("import d2lzh_ext.compat as c, mxnet as mx, time\n"
+               "net = mx.gluon.nn.Conv2D(64, 5)\n"
+               "net.initialize()\n"
+               "X = mx.nd.ones((32, 16, 64, 64))\n"
+               "net(X).wait_to_read()\n"
+               "y = net(X)\n"
+               "start = time.perf_counter(); y.wait_to_read()\n"
+               "waited = time.perf_counter() - start\n"
+               "start = time.perf_counter(); net(X)\n"
+               "print(time.perf_counter() - start > waited)\n")
+    assert done.stdout == "True\n", done.stderr[-2000:]
+
+
 def test_the_readers_own_engine_is_respected():
     done = run("import d2lzh_ext",
                MXNET_ENGINE_TYPE="ThreadedEngine")
@@ -71,6 +86,9 @@ transforms = gdata.vision.transforms
 transform = transforms.Compose([
     transforms.Resize(96), transforms.RandomFlipLeftRight(),
     transforms.ToTensor()])
+if {threads}:  # Gluon's own transforms compile themselves: not thread-safe
+    def transform(image):
+        return nd.image.to_tensor(nd.image.resize(image, 96))
 images = nd.array(np.zeros((300, 28, 28, 1)), dtype="uint8")
 dataset = gdata.ArrayDataset(images, np.arange(300)).transform_first(
     transform)
@@ -83,7 +101,8 @@ for _ in range(2):
 @pytest.mark.parametrize("arguments", [
     "num_workers=2", "num_workers=2, thread_pool=True", "num_workers=0"])
 def test_readers_dataloader_with_operators_in_its_workers(arguments):
-    done = run(LOADER.replace("{arguments}", arguments))
+    done = run(LOADER.replace("{arguments}", arguments).replace(
+        "{threads}", str("thread_pool" in arguments)))
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout == "300\n300\n"
 
@@ -125,7 +144,8 @@ except ImportError as error:
 
 
 @pytest.mark.parametrize("name, cure", [
-    ("mxnet", "MXNet is not installed."), ("requests", "pip install requests")])
+    ("mxnet", "MXNet is not installed."),
+    ("requests", "pip install requests")])
 def test_a_missing_package_gives_one_clear_error(name, cure):
     done = run(MISSING.replace("{name!r}", repr(name)))
     assert done.returncode == 0, done.stderr[-2000:]

@@ -31,7 +31,7 @@ def test_environment_overrides(monkeypatch, profile):
 
 def test_wrong_profile_and_unequal_settings_are_refused(monkeypatch):
     monkeypatch.setenv("D2LZH_PROFILE", "fast")
-    with pytest.raises(ValueError, match="'fast'.*book, quick"):
+    with pytest.raises(ValueError, match=r"'fast'.*book, quick"):
         d2l.settings(**PAIR)
     with pytest.raises(ValueError, match=r"only one has \['lr'\]"):
         d2l.settings(book={"lr": 1}, quick={})

@@ -1,0 +1,109 @@
+"""The compiled graph computes what the network computes."""
+from __future__ import annotations
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd, init, nd
+from mxnet.gluon import nn
+
+import d2lzh_ext as d2l
+from d2lzh_ext import compiling
+from d2lzh_ext.models import lenet
+
+
+def ends_in_convolution():
+    net = nn.HybridSequential()
+    net.add(nn.Conv2D(3, 3, padding=1, strides=2, use_bias=False),
+            nn.AvgPool2D(2), nn.Activation("tanh"), nn.Conv2D(5, 1))
+    return net
+
+
+def all_kinds():
+    """Narrow and wide layers, groups, and layers that mix channels."""
+    net = nn.HybridSequential()
+    net.add(nn.Conv2D(4, 3), nn.BatchNorm(), nn.Conv2D(8, 3),
+            nn.Conv2D(8, 3, groups=2), nn.Conv2D(6, 3, activation="relu"),
+            nn.Conv2D(32, 1), nn.GlobalAvgPool2D(), nn.Dense(3))
+    return net
+
+
+@pytest.fixture(autouse=True)
+def on_any_processor(monkeypatch):
+    monkeypatch.setattr(compiling, "_has_avx512", lambda: True)
+
+
+@pytest.mark.parametrize("make", [lenet, ends_in_convolution, all_kinds])
+def test_scores_and_gradients_are_those_of_the_plain_network(make):
+    X = nd.random.uniform(shape=(7, 1, 28, 28))
+    results = []
+    for compiled in (False, True):
+        net = make()
+        d2l.seed(0)
+        net.initialize(init.Xavier())
+        if compiled:
+            compiling.compile_network(net, X)
+            assert "hybrid_forward" not in vars(net)
+        with autograd.record():
+            scores = net(X)
+            loss = (scores ** 2).sum()
+        loss.backward()
+        results.append([scores.asnumpy(), *(
+            p.grad().asnumpy() for p in net.collect_params().values()
+            if p.grad_req != "null")])
+    plain, wide = results
+    assert len(plain) == len(wide) > 3
+    for a, b in zip(plain, wide):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def widths(net):
+    return [int(node["attrs"]["num_filter"])
+            for node in __import__("json").loads(
+                net._cached_graph[1].tojson())["nodes"]
+            if node["op"] == "Convolution"]
+
+
+@pytest.mark.parametrize("avx512, expected", [
+    (True, [16, 16]), (False, [6, 16])])
+def test_narrow_layers_are_widened_only_for_avx512(
+        monkeypatch, avx512, expected):
+    monkeypatch.setattr(compiling, "_has_avx512", lambda: avx512)
+    net = lenet()
+    net.initialize()
+    X = nd.ones((2, 1, 28, 28))
+    compiling.compile_network(net, X)
+    net(X)
+    assert widths(net) == expected
+
+
+def test_wide_layers_stay_as_they_are():
+    net = all_kinds()
+    net.initialize()
+    compiling.compile_network(net, nd.ones((2, 1, 28, 28)))
+    assert widths(net) == [16, 16, 8, 16, 32]
+
+
+def test_what_the_reader_hybridized_is_left_alone():
+    net = lenet()
+    net.initialize()
+    net.hybridize()
+    X = nd.ones((2, 1, 28, 28))
+    net(X)
+    graph = net._cached_graph
+    compiling.compile_network(net, X)
+    assert net._cached_graph is graph
+
+
+def test_parameters_are_saved_and_loaded_as_ever(tmp_path):
+    net = lenet()
+    net.initialize(init.Xavier())
+    X = nd.random.uniform(shape=(2, 1, 28, 28))
+    compiling.compile_network(net, X)
+    net.save_parameters(str(tmp_path / "net.params"))
+    other = lenet()
+    other.load_parameters(str(tmp_path / "net.params"))
+    np.testing.assert_allclose(net(X).asnumpy(), other(X).asnumpy(),
+                               atol=1e-5)
+    assert d2l.summary(net, (1, 1, 28, 28)).parameters == 44_426
+    assert mx.cpu() == X.context
