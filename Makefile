@@ -45,7 +45,7 @@ outputs: setup  ## run chapters and store their outputs; CHAPTER=05 only one
 export: setup-test  ## write d2lzh_ext/models from the chapters
 	$(python) tools/export.py
 
-bench: setup  ## measure against d2lzh and PyTorch (downloads PyTorch)
+bench: setup  ## measure against d2lzh and PyTorch (installs PyTorch)
 	$(python) -m pip install --quiet torch==2.13.0
 	$(python) benchmarks/run.py
 

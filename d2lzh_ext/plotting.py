@@ -113,12 +113,12 @@ def plot_history(history: History) -> None:
     _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2),
                                     layout="constrained")
     left.plot(epochs, history.loss, "o-", color="C3")
-    left.set(title="training loss", xlabel="epoch", ylabel="nats an image")
+    left.set(title="training loss", xlabel="epoch", ylabel="mean cross-entropy")
     left.set_ylim(bottom=0)
     right.plot(epochs, history.train_acc, "o-", label="training images")
     right.plot(epochs, history.test_acc, "s--", label="test images")
     right.set(title="accuracy", xlabel="epoch", ylim=(0, 1))
-    right.legend()
+    right.legend(loc="lower right")
     for axes in (left, right):
         axes.set_xticks(epochs)
         axes.grid(alpha=0.3)
@@ -217,5 +217,5 @@ def show_mistakes(net: gluon.Block, data_iter: Batches,
         place.set_axis_off()
     for place, (image, true, guess) in zip(axes.flat, wrong):
         _draw(place, image, f"{names[true]}\nseen as {names[guess]}",
-              cmap="gray_r")
+              cmap="gray")
     return len(wrong)

@@ -109,7 +109,7 @@ def predict(net: gluon.Block, data_iter: Batches,
                             for p in predictions]))
 
 
-class _Score(nn.HybridBlock):
+class _Score(nn.HybridBlock):  # type: ignore[misc]  # MXNet is untyped
     """Sum of the losses of a batch, and number of right answers; (1,) each.
 
     One compiled block: MXNet is called once instead of nine times.
