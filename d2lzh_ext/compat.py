@@ -102,10 +102,10 @@ def _openmp_settings() -> Iterator[None]:
     """
     ours = {"OMP_NUM_THREADS": str(num_cores())}
     if "OMP_WAIT_POLICY" not in os.environ:
-        # How long a thread waits actively for the others. By default it is
-        # milliseconds, which makes training eight times as slow as soon as
-        # another program takes one of the cores; see benchmarks/NOTES.md.
-        ours["GOMP_SPINCOUNT"] = "3000"
+        # How long a thread waits actively for the others. The default makes
+        # training many times slower as soon as another program takes one of
+        # the cores; benchmarks/NOTES.md has the figures.
+        ours["GOMP_SPINCOUNT"] = "6000"
     added = {k: v for k, v in ours.items() if k not in os.environ}
     os.environ.update(added)
     try:

@@ -106,8 +106,8 @@ def _memory(array: nd.NDArray) -> npt.NDArray[Any]:
     """NumPy's view of an NDArray on the CPU, which has to outlive it.
 
     nd.array copies by an OpenMP team from 200,000 items on, and a batch of
-    256 images has 200,704: up to 11 ms where other programs keep the cores
-    busy. Through this view NumPy puts the values in their place, in 0.1 ms.
+    256 images has 200,704; the team costs more than the copy. Through this
+    view NumPy puts the values in their place.
     """
     array.wait_to_read()
     address = ctypes.c_void_p()
@@ -179,7 +179,7 @@ class ArrayLoader:
             resized = nd.image.resize(_ndarray(pixels, np.uint8), side)
             pixels = _memory(resized)
         X = nd.empty([pixels.shape[i] for i in (0, 3, 1, 2)], mx.cpu())
-        # Equals nd.image.to_tensor bit for bit, in a fraction of its time.
+        # Equals nd.image.to_tensor bit for bit.
         np.divide(pixels.transpose(0, 3, 1, 2), np.float32(255),
                   out=_memory(X))
         return X, _ndarray(self.labels[chosen], np.int32)
