@@ -113,7 +113,8 @@ def plot_history(history: History) -> None:
     _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2),
                                     layout="constrained")
     left.plot(epochs, history.loss, "o-", color="C3")
-    left.set(title="training loss", xlabel="epoch", ylabel="mean cross-entropy")
+    left.set(title="training loss", xlabel="epoch",
+             ylabel="mean cross-entropy")
     left.set_ylim(bottom=0)
     right.plot(epochs, history.train_acc, "o-", label="training images")
     right.plot(epochs, history.test_acc, "s--", label="test images")
