@@ -12,8 +12,13 @@ compat.import_mxnet()
 import d2lzh as _d2lzh
 from d2lzh import *
 
-from d2lzh_ext.data import fashion_mnist, load_data_fashion_mnist
+from d2lzh_ext.data import (
+    ArrayLoader,
+    fashion_mnist,
+    load_data_fashion_mnist,
+)
 from d2lzh_ext.devices import try_all_gpus, try_gpu
+from d2lzh_ext.idx import DataError
 from d2lzh_ext.plotting import (
     confusion_matrix,
     plot_history,

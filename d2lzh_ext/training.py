@@ -112,7 +112,7 @@ def predict(net: gluon.Block, data_iter: Batches,
 class _Score(nn.HybridBlock):  # type: ignore[misc]  # MXNet is untyped
     """Sum of the losses of a batch, and number of right answers; (1,) each.
 
-    One compiled block: MXNet is called once instead of nine times.
+    One compiled block: MXNet is called once instead of for each operator.
     """
 
     def hybrid_forward(self, F: Any, y_hat: Any, y: Any) -> tuple[Any, Any]:

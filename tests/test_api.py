@@ -35,3 +35,11 @@ def test_what_is_broken_or_slow_is_replaced():
     assert {"load_data_fashion_mnist", "train_ch5", "evaluate_accuracy",
             "set_figsize", "show_images", "show_fashion_mnist", "try_gpu",
             "try_all_gpus"} <= replaced
+
+
+def test_the_packages_own_names_are_documented():
+    own = [getattr(d2l, name) for name in vars(d2l)
+           if getattr(getattr(d2l, name), "__module__", "").startswith(
+               "d2lzh_ext.") and callable(getattr(d2l, name))]
+    assert len(own) > 15
+    assert [f.__name__ for f in own if not f.__doc__] == []
