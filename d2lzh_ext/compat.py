@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
 import os
 import platform
 import sys
@@ -153,21 +154,25 @@ def _one_thread_after_fork() -> None:
         after_in_child=lambda: libgomp.omp_set_num_threads(1))
 
 
-def _start_engine(mxnet: Any) -> None:
-    """Start MXNet's engine: the synchronous one, unless there are GPUs.
+def _has_cuda_wheel() -> bool:
+    """Whether the MXNet that would be imported is one of the CUDA wheels."""
+    spec = importlib.util.find_spec("mxnet")
+    if spec is None or spec.origin is None:
+        return False
+    site = Path(spec.origin).parent.parent
+    return any(site.glob("mxnet_cu*.dist-info"))
 
-    A GPU would have to wait for every operator. The variable stays in the
-    environment: MXNet reads it again later, and custom operators give wrong
-    results where it contradicts the engine.
+
+def _choose_engine() -> None:
+    """Ask for MXNet's synchronous engine, unless there may be GPUs.
+
+    A GPU would have to wait for every operator. The variable is set before
+    the import, which starts the engine if it happens to fork, and stays set:
+    MXNet reads it again later, and custom operators give wrong results where
+    it contradicts the engine.
     """
-    if platform.system() != "Linux":
-        return
-    if not mxnet.runtime.Features().is_enabled("CUDA"):
+    if platform.system() == "Linux" and not _has_cuda_wheel():
         os.environ.setdefault("MXNET_ENGINE_TYPE", "NaiveEngine")
-    with _without_engine_notice():
-        mxnet.nd.waitall()  # the first use of the engine creates it
-    if os.environ.get("MXNET_ENGINE_TYPE") == "NaiveEngine":
-        _one_thread_after_fork()
 
 
 def _cure() -> str:
@@ -199,10 +204,13 @@ def import_mxnet() -> None:
     if sys.modules.get("mxnet") is not None:
         return
     try:
-        with _openmp_settings(), _numpy_names(), warnings.catch_warnings():
+        _choose_engine()
+        with _openmp_settings(), _without_engine_notice(), \
+                _numpy_names(), warnings.catch_warnings():
             # MXNet's sources are old; their warnings are not the reader's.
             warnings.simplefilter("ignore")
             import mxnet
+            mxnet.nd.waitall()  # the first use of the engine creates it
     except ModuleNotFoundError as error:
         if error.name == "mxnet":
             raise ImportError(
@@ -224,4 +232,6 @@ def import_mxnet() -> None:
             f"MXNet 1.9.1 does not work with NumPy {np.__version__}: "
             f"{error}. Install an older one: `pip install 'numpy<2.6'`."
         ) from error
-    _start_engine(mxnet)
+    if (platform.system() == "Linux"
+            and os.environ.get("MXNET_ENGINE_TYPE") == "NaiveEngine"):
+        _one_thread_after_fork()

@@ -63,6 +63,24 @@ def test_which_engine_starts(given, engine):
     assert f"start using engine: {engine}\n" in done.stderr
 
 
+@pytest.mark.parametrize("wheel, engine", [
+    ("mxnet_cu112-1.9.1", None), ("mxnet-1.9.1", "NaiveEngine")])
+def test_a_wheel_for_gpus_keeps_its_engine(
+        monkeypatch, tmp_path, wheel, engine):
+    (tmp_path / "mxnet").mkdir()
+    (tmp_path / "mxnet" / "__init__.py").touch()
+    (tmp_path / f"{wheel}.dist-info").mkdir()
+    for name in [n for n in sys.modules if n.split(".")[0] == "mxnet"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    # setenv first, so that the variable is put back whatever happens.
+    monkeypatch.setenv("MXNET_ENGINE_TYPE", "")
+    del os.environ["MXNET_ENGINE_TYPE"]
+    compat._choose_engine()
+    assert os.environ.get("MXNET_ENGINE_TYPE") == engine
+
+
 def test_the_readers_own_settings_stand():
     done = run("import os, d2lzh_ext\n"
                "print(os.environ['OMP_NUM_THREADS'])\n"
@@ -170,6 +188,7 @@ def test_a_broken_installation_names_its_cure(monkeypatch, error, cure):
                 raise error
 
     monkeypatch.delitem(sys.modules, "mxnet")
+    monkeypatch.setattr(compat, "_has_cuda_wheel", lambda: False)
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
     with pytest.raises(ImportError) as caught:
         compat.import_mxnet()
