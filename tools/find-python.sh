@@ -5,7 +5,7 @@
 #     tools/find-python.sh [VERSION...]      for example 3.11 3.12
 #
 # Looks at $PYTHON (and then at nothing else), at every folder of PATH, and
-# at the versions of pyenv. The order of the versions is the order of
+# then at the versions of pyenv. The order of the versions is the order of
 # preference. Where none is found, says what was and why it was refused.
 
 [ $# -gt 0 ] || set -- 3.11 3.12 3.13 3.10 3.9
@@ -116,6 +116,8 @@ for version in "$@"; do
     on_path "python$version" "$version"
     on_path python3 "$version"
     on_path python "$version"
+done
+for version in "$@"; do
     for program in "$pyenv_root/versions/$version".*/bin/python; do
         consider "$program" "$version"
     done
