@@ -51,8 +51,11 @@ class History:
         plot_history(self)
 
 
-def _correct(y_hat: mx.nd.NDArray, y: mx.nd.NDArray) -> mx.nd.NDArray:
-    """Number of rows whose largest score is the label's; shape (1,)."""
+def _correct(y_hat: Any, y: Any) -> Any:
+    """Number of rows whose largest score is the label's; shape (1,).
+
+    The arrays may be symbols, which `_Score` compiles.
+    """
     return (y_hat.argmax(axis=1) == y.astype("float32")).sum()
 
 
@@ -116,10 +119,9 @@ class _Score(nn.HybridBlock):  # type: ignore[misc]  # MXNet is untyped
     """
 
     def hybrid_forward(self, F: Any, y_hat: Any, y: Any) -> tuple[Any, Any]:
-        log_p = F.log_softmax(y_hat, axis=1)
-        losses = -F.pick(log_p, y, axis=1)  # SoftmaxCrossEntropyLoss
-        correct = F.argmax(y_hat, axis=1) == F.cast(y, "float32")
-        return losses.sum(), correct.sum()
+        # SoftmaxCrossEntropyLoss, without its mean and weights.
+        losses = -F.pick(F.log_softmax(y_hat, axis=1), y, axis=1)
+        return losses.sum(), _correct(y_hat, y)
 
 
 def _progress(batches: Batches, title: str) -> Batches:
