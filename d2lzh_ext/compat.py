@@ -8,9 +8,8 @@ The package imports this module before anything else, so that
 * `distutils` left the standard library in Python 3.12. Setuptools brings
   its own copy, which MXNet then uses.
 * MXNet by itself uses half of the processors and hands every operator to a
-  thread of its engine. With an OpenMP team over all the cores that is slow
-  for small operators, so a CPU gets the synchronous engine;
-  benchmarks/NOTES.md has the figures.
+  thread of its engine. Here OpenMP has all the cores, and a CPU gets the
+  synchronous engine; benchmarks/NOTES.md compares the two.
 """
 from __future__ import annotations
 
