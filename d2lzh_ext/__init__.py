@@ -23,12 +23,14 @@ from d2lzh_ext.plotting import (
     confusion_matrix,
     plot_history,
     set_figsize,
+    show_array,
     show_confusion_matrix,
     show_fashion_mnist,
     show_images,
     show_mistakes,
     use_svg_display,
 )
+from d2lzh_ext.results import results, show_recorded
 from d2lzh_ext.settings import seed, settings
 from d2lzh_ext.summary import summary
 from d2lzh_ext.training import (

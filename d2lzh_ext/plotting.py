@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.pyplot as plt
 import mxnet as mx
 import numpy as np
+from matplotlib.patches import Rectangle
 from mxnet import gluon
 
 if TYPE_CHECKING:
@@ -105,6 +106,50 @@ def show_fashion_mnist(images: Sequence[Array], labels: Sequence[str]
     _, axes = plt.subplots(1, len(images), figsize=(12, 12), squeeze=False)
     for place, image, label in zip(axes.flat, images, labels):
         _draw(place, _numpy(image).reshape(28, 28), label)
+
+
+def show_array(axes: Any, values: Array,
+               window: tuple[int, int, int, int] | None = None,
+               title: str | None = None) -> None:
+    """Draw a small matrix as squares with its numbers, a window on top.
+
+    Args:
+        axes: Where to draw.
+        values: (height, width); a larger number has a darker square.
+        window: Row and column of its upper left corner, height and width,
+            in squares; it may reach beyond the matrix.
+        title: Drawn above.
+
+    Raises:
+        ValueError: `values` is not a matrix.
+    """
+    matrix = _numpy(values)
+    if matrix.ndim != 2:
+        raise ValueError("show_array draws a matrix; this has the shape "
+                         f"{matrix.shape}.")
+    height, width = matrix.shape
+    spread = max(float(np.abs(matrix).max(initial=0)), 1e-9)
+    axes.imshow(matrix, cmap="Blues", vmin=-0.3 * spread, vmax=2 * spread)
+    for (row, column), value in np.ndenumerate(matrix):
+        axes.text(column, row, f"{value:.3g}", ha="center", va="center",
+                  fontsize=9)
+    axes.set_xticks(np.arange(width + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(height + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=2)
+    axes.tick_params(which="both", length=0, labelbottom=False,
+                     labelleft=False)
+    axes.set_frame_on(False)
+    if window is not None:
+        row, column, rows, columns = window
+        axes.add_patch(Rectangle((column - 0.5, row - 0.5), columns, rows,
+                                 fill=False, edgecolor="C1", linewidth=3,
+                                 clip_on=False, zorder=3))
+        # A window beyond the matrix, over its padding, stays in sight.
+        axes.set_xlim(min(column, 0) - 0.5,
+                      max(column + columns, width) - 0.5)
+        axes.set_ylim(max(row + rows, height) - 0.5, min(row, 0) - 0.5)
+    if title is not None:
+        axes.set_title(title, fontsize=9)
 
 
 def plot_history(history: History) -> None:

@@ -36,8 +36,10 @@ def export(root: Path) -> None:
         (names,) = (ast.literal_eval(node.value) for node in tree.body
                     if isinstance(node, ast.Assign)
                     and getattr(node.targets[0], "id", "") == "__all__")
-        index += (f"from d2lzh_ext.models.{module.stem} import "
-                  f"{', '.join(sorted(names))}\n")
+        # Constants, such as a chapter's SETTINGS, belong to one network.
+        names = sorted(name for name in names if not name.isupper())
+        index += (f"from d2lzh_ext.models.{module.stem} import (\n    "
+                  + ",\n    ".join(names) + ",\n)\n")
     (models / "__init__.py").write_text(index, encoding="utf-8")
 
 
