@@ -15,7 +15,8 @@ compile = $(python) -m uv pip compile --quiet --universal \
 	$(if $(UPGRADE),--upgrade) pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab outputs export bench pins clean setup setup-test
+.PHONY: help run test lab outputs export navigation torch bench seeds \
+	measured pins clean setup setup-test
 
 help:  ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -45,9 +46,20 @@ outputs: setup  ## run chapters and store their outputs; CHAPTER=05 only one
 export: setup-test  ## write d2lzh_ext/models from the chapters
 	$(python) tools/export.py
 
-bench: setup  ## measure against d2lzh and PyTorch (installs PyTorch)
+navigation: setup  ## links between chapters, badges, the README's contents
+	@$(python) tools/navigation.py
+
+torch: setup  ## add PyTorch: tests compare with it, `make bench` needs it
 	$(python) -m pip install --quiet torch==2.13.0
+
+bench: torch  ## measure against d2lzh and PyTorch
 	$(python) benchmarks/run.py
+
+seeds: setup-test  ## train each network from five seeds; NETWORK=vgg one
+	$(python) benchmarks/seeds.py $(NETWORK)
+
+measured: setup-test  ## outputs of all chapters, with their time and memory
+	$(python) benchmarks/chapters.py
 
 pins: setup  ## requirements*.txt from pyproject.toml; UPGRADE=1 for newest
 	$(python) -m pip install --quiet uv

@@ -10,23 +10,16 @@ Usage: python benchmarks/run.py [--fast]
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
-import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import psutil
+import records
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
-RESULT = ROOT / "data" / "results" / "lenet-epoch.json"
+NAME = "lenet-epoch"  # of the record
 ROUNDS = 7
 TITLES = {
     "d2lzh_ext": "`d2lzh_ext`",
@@ -34,62 +27,14 @@ TITLES = {
     "torch": "PyTorch, `DataLoader`",
     "torch-in-memory": "PyTorch, tensors in memory",
 }
-BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
 
 
 def run(name: str, epochs: int) -> tuple[dict[str, Any], float]:
-    """Result of one contestant, and its peak memory in MiB.
-
-    Memory is the proportional set size of the process and its children: a
-    page that they share counts once.
-    """
-    process = psutil.Popen(
-        [sys.executable, HERE / "lenet.py", name, str(epochs)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        cwd=ROOT)
-    peak = 0
-    while process.poll() is None:
-        time.sleep(1)  # rare enough to leave the timing alone
-        total = 0
-        try:
-            for p in (process, *process.children(recursive=True)):
-                total += p.memory_full_info().pss
-        except psutil.Error:
-            continue  # it has just ended
-        peak = max(peak, total)
-    out, err = process.communicate()
-    if process.returncode:
-        raise SystemExit(f"{name} failed:\n{err}")
+    """Result of one contestant, and its peak memory in MiB."""
+    out, peak = records.run(
+        [sys.executable, HERE / "lenet.py", name, str(epochs)])
     result: dict[str, Any] = json.loads(out.splitlines()[-1])
-    return result, peak / 2**20
-
-
-def processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":")[1].strip()
-    return platform.machine()
-
-
-def provenance() -> dict[str, Any]:
-    """Where, when and with what the numbers were measured."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True,
-                            capture_output=True).stdout.strip()
-    packages = {}
-    for name in ("mxnet", "d2lzh", "numpy", "torch"):
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            packages[name] = None
-    return {
-        "command": "make bench",
-        "date": datetime.date.today().isoformat(),
-        "commit": commit,
-        "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-        "packages": packages,
-    }
+    return result, peak
 
 
 def table(record: dict[str, Any]) -> str:
@@ -120,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fast", action="store_true")
     fast = parser.parse_args().fast
-    where = provenance()
+    where = records.provenance("make bench", "torch")
     names = [name for name in TITLES
              if not name.startswith("torch") or where["packages"]["torch"]]
     for name in set(TITLES) - set(names):
@@ -142,20 +87,8 @@ def main() -> None:
     print(table(record))
     if fast:
         return
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    for path, text in ((RESULT, json.dumps(record, indent=1) + "\n"),
-                       (ROOT / "README.md", with_table(record))):
-        aside = path.with_name(path.name + ".part")
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
-
-
-def with_table(record: dict[str, Any]) -> str:
-    """The README with the table of `record` in its place."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    before, rest = readme.split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n{table(record)}\n{END}{after}"
+    records.save(NAME, record)
+    records.show_in_readme("benchmark", table(record))
 
 
 if __name__ == "__main__":

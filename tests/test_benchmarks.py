@@ -1,7 +1,8 @@
 """The benchmark runs, and the README shows what it recorded."""
 from __future__ import annotations
 
-import json
+import importlib
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -21,16 +22,63 @@ def test_fast_mode_runs_every_contestant_that_is_installed():
         assert f"| {title} | " in done.stdout
 
 
-def test_the_readme_shows_the_record():
-    pytest.importorskip("psutil", reason="the benchmark measures with it")
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import run
-    finally:
-        sys.path.pop(0)
-    record = json.loads(run.RESULT.read_text(encoding="utf-8"))
+@pytest.fixture
+def script(monkeypatch):
+    """Import a script of benchmarks/, which is a folder of scripts."""
+    pytest.importorskip("psutil", reason="the benchmarks measure with it")
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return importlib.import_module
+
+
+def test_the_readme_shows_the_record(script):
+    run, records = script("run"), script("records")
+    record = records.load(run.NAME)
     assert run.table(record) in (ROOT / "README.md").read_text(
         encoding="utf-8"), "run `make bench`"
     where = record["provenance"]
     assert where["commit"] and where["date"] and where["processor"]
     assert {"d2lzh_ext", "d2lzh", "torch"} <= record["results"].keys()
+
+
+# What a quick setting must reach, in the median of its seeds.
+BARS = {"alexnet": 0.78, "vgg": 0.80, "nin": 0.75, "googlenet": 0.75,
+        "lenet_bn": 0.82, "resnet18": 0.80, "densenet": 0.78}
+
+
+@pytest.mark.parametrize("network, bar", BARS.items())
+def test_quick_learns_from_every_seed(script, network, bar):
+    seeds, records = script("seeds"), script("records")
+    entry = records.load(seeds.NAME)["networks"][network]
+    assert entry["setting"] == seeds.readable(seeds.quick(network)), (
+        f"run `make seeds NETWORK={network}`")
+    assert entry["seeds"] == [0, 1, 2, 3, 4]
+    assert statistics.median(entry["test_acc"]) >= bar
+    assert min(entry["test_acc"]) >= 0.60
+    assert (entry["setting"]["num_test"] or 10_000) >= 2000
+
+
+def test_the_readme_shows_the_seeds(script):
+    seeds, records = script("seeds"), script("records")
+    record = records.load(seeds.NAME)
+    assert record["networks"].keys() == BARS.keys()
+    assert seeds.table(record) in (ROOT / "README.md").read_text(
+        encoding="utf-8"), "run `make seeds`"
+
+
+def test_fast_mode_trains_a_network():
+    pytest.importorskip("psutil", reason="the benchmark measures with it")
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "seeds.py", "--fast",
+         "lenet_bn"], text=True, capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "lenet_bn   seed 0  test acc" in done.stdout
+
+
+def test_every_chapter_runs_within_its_limits(script):
+    chapters, records = script("chapters"), script("records")
+    measured = records.load(chapters.NAME)["chapters"]
+    stems = {path.stem for path in (ROOT / "chapters").glob("*.ipynb")}
+    assert measured.keys() == stems, "run `make measured`"
+    for entry in measured.values():
+        assert entry["seconds"] <= chapters.MOST_SECONDS
+        assert entry["peak_mib"] <= chapters.MOST_MIB

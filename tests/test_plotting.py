@@ -91,3 +91,17 @@ def test_mistakes_are_the_first_wrong_predictions():
     assert titles == [f"{t}\nseen as b" for t in "acc"]
     assert d2l.show_mistakes(Always(), data, names, num=2) == 2
     assert d2l.show_mistakes(Always(), data[:0], names) == 0
+
+
+def test_show_array_draws_numbers_and_a_window_beyond_the_matrix():
+    axes = plt.gca()
+    d2l.show_array(axes, nd.array([[1, 2], [3, 4.5]]), (-1, -1, 2, 2), "X")
+    assert [text.get_text() for text in axes.texts] == ["1", "2", "3", "4.5"]
+    (window,) = axes.patches
+    assert window.get_xy() == (-1.5, -1.5)
+    assert axes.get_xlim() == (-1.5, 1.5) and axes.get_ylim() == (1.5, -1.5)
+
+
+def test_show_array_wants_a_matrix():
+    with pytest.raises(ValueError, match=r"\(1, 2, 2\)"):
+        d2l.show_array(plt.gca(), nd.ones((1, 2, 2)))

@@ -1,0 +1,133 @@
+"""Train every network with its `quick` setting from several seeds.
+
+Writes test accuracy, seconds and peak memory of each run to
+data/results/quick-seeds.json, which the chapters quote. Each run has a
+process of its own; the file is written after each network.
+
+Usage: python benchmarks/seeds.py [--fast] [NETWORK ...]
+NETWORK: only these; the others keep what was recorded. --fast checks on 256
+images that all of it runs, and writes nothing.
+"""
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import statistics
+import sys
+import time
+from typing import Any
+
+import records
+
+SEEDS = [0, 1, 2, 3, 4]
+NAME = "quick-seeds"  # of the record
+# The function of d2lzh_ext.models, and the module with its SETTINGS.
+MODULES = {"alexnet": "alexnet", "vgg": "vgg", "nin": "nin",
+           "googlenet": "googlenet", "lenet_bn": "lenet_bn",
+           "resnet18": "resnet", "densenet": "densenet"}
+
+
+def quick(network: str) -> dict[str, Any]:
+    """The quick setting of a network, as its chapter has it."""
+    import d2lzh_ext  # noqa: F401  (first: it makes `import mxnet` work)
+    module = importlib.import_module(
+        f"d2lzh_ext.models.{MODULES[network]}")
+    return dict(module.SETTINGS["quick"])
+
+
+def readable(setting: dict[str, Any]) -> dict[str, Any]:
+    """The setting as JSON can hold it; an initialiser as its own JSON."""
+    return {key: json.loads(value.dumps()) if hasattr(value, "dumps")
+            else value for key, value in setting.items()}
+
+
+def train(network: str, seed: int, fast: bool) -> dict[str, Any]:
+    """One run, in this process: what the chapter's cells do."""
+    setting = quick(network)
+    import d2lzh_ext as d2l
+    from mxnet import gluon
+
+    from d2lzh_ext import models
+    if fast:
+        setting.update(num_train=256, num_test=100, num_epochs=1)
+    train_iter, test_iter = d2l.load_data_fashion_mnist(
+        setting["batch_size"], resize=setting["resize"],
+        num_train=setting["num_train"], num_test=setting["num_test"])
+    d2l.seed(seed)
+    ctx = d2l.try_gpu()
+    net = getattr(models, network)()
+    net.initialize(setting["initializer"], ctx=ctx)
+    trainer = gluon.Trainer(net.collect_params(), setting["optimizer"],
+                            {"learning_rate": setting["learning_rate"]})
+    start = time.perf_counter()
+    history = d2l.train_ch5(
+        net, train_iter, test_iter, setting["batch_size"], trainer, ctx,
+        setting["num_epochs"])
+    return {"test_acc": history.test_acc[-1],
+            "seconds": round(time.perf_counter() - start, 1)}
+
+
+def measure(network: str, fast: bool) -> dict[str, Any]:
+    """All runs of one network."""
+    entry: dict[str, Any] = {
+        "setting": readable(quick(network)), "seeds": SEEDS[:1 if fast else 5],
+        "test_acc": [], "seconds": [], "peak_mib": 0.0}
+    for seed in entry["seeds"]:
+        out, peak = records.run(
+            [sys.executable, __file__, "--train", network, str(seed),
+             *(["--fast"] if fast else [])], interval=0.5)
+        result = json.loads(out.splitlines()[-1])
+        for key, value in result.items():
+            entry[key].append(value)
+        entry["peak_mib"] = round(max(entry["peak_mib"], peak), 1)
+        print(f"{network:10} seed {seed}  test acc {result['test_acc']:.3f} "
+              f"{result['seconds']:6.1f} s {peak:6.0f} MiB", flush=True)
+    return entry
+
+
+def table(record: dict[str, Any]) -> str:
+    """The README's table, from a record."""
+    lines = ["| network | training images × epochs | test accuracy, median "
+             "[min–max] | seconds, median |", "|---|---|---|---|"]
+    for network, entry in record["networks"].items():
+        setting, accuracies = entry["setting"], entry["test_acc"]
+        lines.append(
+            f"| {network} | {setting['num_train'] or 60_000:,} × "
+            f"{setting['num_epochs']} | {statistics.median(accuracies):.3f} "
+            f"[{min(accuracies):.3f}–{max(accuracies):.3f}] | "
+            f"{statistics.median(entry['seconds']):.0f} |")
+    where = record["provenance"]
+    return "\n".join([*lines, "", f"Seeds 0 to 4, {where['cores']} cores of "
+                      f"an {where['processor']}, {where['date']}, MXNet "
+                      f"{where['packages']['mxnet']}. `make seeds` repeats "
+                      "it."])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("network", nargs="*", choices=[[], *MODULES])
+    parser.add_argument("--fast", action="store_true")
+    parser.add_argument("--train", nargs=2, metavar=("NETWORK", "SEED"),
+                        help="one run in this process; prints JSON")
+    options = parser.parse_args()
+    if options.train:
+        network, seed = options.train
+        print(json.dumps(train(network, int(seed), options.fast)))
+        return
+    old = records.load(NAME).get("networks", {})
+    chosen = options.network or list(MODULES)
+    for network in chosen:
+        old[network] = measure(network, options.fast)
+        record = {"provenance": records.provenance("make seeds"),
+                  "networks": {name: old[name] for name in MODULES
+                               if name in old}}
+        if not options.fast:
+            records.save(NAME, record)
+    print(table(record))
+    if not options.fast:
+        records.show_in_readme("seeds", table(record))
+
+
+if __name__ == "__main__":
+    main()
