@@ -133,6 +133,9 @@ def show_array(axes: Any, values: Array,
     for (row, column), value in np.ndenumerate(matrix):
         axes.text(column, row, f"{value:.3g}", ha="center", va="center",
                   fontsize=9)
+    # A major tick in the place of a minor one would take its line away.
+    axes.set_xticks([])
+    axes.set_yticks([])
     axes.set_xticks(np.arange(width + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(height + 1) - 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=2)
