@@ -58,6 +58,7 @@ def im2col(X: np.ndarray, kernel: tuple[int, int]) -> np.ndarray:
     rows, columns = height - h + 1, width - w + 1
     met = [X[:, :, u:u + rows, v:v + columns]
            for u in range(h) for v in range(w)]
+    # (n, c, h·w, rows, columns), then axes are joined.
     return np.stack(met, axis=2).reshape(n, c * h * w, rows * columns)
 
 # %% ../../chapters/03-channels.ipynb #03-channels-56
