@@ -55,6 +55,18 @@ def randomise(net: Any, shape: tuple[int, ...]) -> nd.NDArray:
     return X
 
 
+# Layers pair up by kind and order.
+KINDS = (nn.Conv2D, nn.Dense, nn.BatchNorm)
+
+
+def _pairs(kind: Any, ours: Iterator[Any], their_kind: Any,
+           theirs: Iterator[Any]) -> list[tuple[Any, Any]]:
+    first = [layer for layer in ours if isinstance(layer, kind)]
+    second = [layer for layer in theirs if isinstance(layer, their_kind)]
+    assert len(first) == len(second)
+    return list(zip(first, second))
+
+
 def assert_equal(ours: nd.NDArray, theirs: np.ndarray[Any, Any]) -> None:
     scores = ours.asnumpy()
     assert scores.shape == theirs.shape
@@ -74,32 +86,31 @@ def _stride_in_the_3x3(zoo: Any) -> None:
             layer._kwargs["stride"] = (1, 1)
 
 
-@pytest.mark.parametrize("make, make_zoo, prepare", [
-    (models.vgg16, vision.vgg16, None),
-    (models.resnet50, vision.resnet50_v1, _stride_in_the_3x3),
-    (models.densenet121, vision.densenet121, None),
-], ids=["vgg16", "resnet50", "densenet121"])
+@pytest.mark.parametrize("name, make_zoo, prepare", [
+    ("vgg16", vision.vgg16, None),
+    ("resnet50", vision.resnet50_v1, _stride_in_the_3x3),
+    ("densenet121", vision.densenet121, None),
+])
 def test_equals_the_model_zoo(
-        make: Callable[[], Any], make_zoo: Callable[[], Any],
+        name: str, make_zoo: Callable[[], Any],
         prepare: Callable[[Any], None] | None) -> None:
-    net, zoo = make(), make_zoo()
+    net, zoo = getattr(models, name)(), make_zoo()
     if prepare:
         prepare(zoo)
     X = randomise(net, (1, 3, 224, 224))
     zoo.initialize()
     with autograd.predict_mode():
         zoo(X)
-    pairs = list(zip(layers(net), layers(zoo)))
-    assert len(pairs) == len(list(layers(net))) == len(list(layers(zoo)))
-    for ours, theirs in pairs:
-        for name, parameter in theirs._reg_params.items():
-            if parameter is None:
-                continue
-            mine = ours._reg_params.get(name)
-            if mine is None:  # the zoo has a bias before a batch norm
-                parameter.set_data(nd.zeros(parameter.shape))
-            else:
-                parameter.set_data(mine.data())
+    for kind in KINDS:
+        pairs = _pairs(kind, layers(net), kind, layers(zoo))
+        for ours, theirs in pairs:
+            for name, parameter in theirs._reg_params.items():
+                mine = ours._reg_params.get(name)
+                if parameter is not None:
+                    # The zoo has biases before a batch norm, which undoes
+                    # them.
+                    parameter.set_data(mine.data() if mine is not None
+                                       else nd.zeros(parameter.shape))
     assert_equal(net(X), zoo(X).asnumpy())
 
 
@@ -127,6 +138,12 @@ def pool(k: int, s: int, p: int = 0) -> Any:
     return torch.nn.MaxPool2d(k, s, p)
 
 
+def norm(wanted: bool) -> list[Any]:
+    """The paper's constants; PyTorch divides alpha by the 5."""
+    return ([torch.nn.LocalResponseNorm(5, 5e-4, 0.75, 2.0)]
+            if wanted else [])
+
+
 def to_scores() -> list[Any]:
     return [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()]
 
@@ -150,12 +167,9 @@ def torch_lenet_bn() -> Any:
 
 def torch_alexnet(channels: int, features: int, classes: int,
                   normalise: bool) -> Any:
-    def norm() -> list[Any]:
-        return ([torch.nn.LocalResponseNorm(5, 1e-4, 0.75, 2.0)]
-                if normalise else [])
     return torch.nn.Sequential(
-        *relu_conv(channels, 96, 11, 4), *norm(), pool(3, 2),
-        *relu_conv(96, 256, 5, 1, 2), *norm(), pool(3, 2),
+        *relu_conv(channels, 96, 11, 4), *norm(normalise), pool(3, 2),
+        *relu_conv(96, 256, 5, 1, 2), *norm(normalise), pool(3, 2),
         *relu_conv(256, 384, 3, 1, 1), *relu_conv(384, 384, 3, 1, 1),
         *relu_conv(384, 256, 3, 1, 1), pool(3, 2),
         *dense(features, 4096, 4096, classes))
@@ -222,9 +236,6 @@ if torch is not None:
 
 
 def torch_googlenet(channels: int, classes: int, paper: bool) -> Any:
-    def norm() -> list[Any]:
-        return ([torch.nn.LocalResponseNorm(5, 1e-4, 0.75, 2.0)]
-                if paper else [])
     cin, blocks = 192, []
     for c1, c2, c3, c4 in (
             (64, (96, 128), (16, 32), 32), (128, (128, 192), (32, 96), 64),
@@ -240,8 +251,8 @@ def torch_googlenet(channels: int, classes: int, paper: bool) -> Any:
         blocks.append(TorchInception(cin, c1, c2, c3, c4))
         cin = c1 + c2[1] + c3[1] + c4
     return torch.nn.Sequential(
-        *relu_conv(channels, 64, 7, 2, 3), pool(3, 2, 1), *norm(),
-        *relu_conv(64, 64, 1), *relu_conv(64, 192, 3, 1, 1), *norm(),
+        *relu_conv(channels, 64, 7, 2, 3), pool(3, 2, 1), *norm(paper),
+        *relu_conv(64, 64, 1), *relu_conv(64, 192, 3, 1, 1), *norm(paper),
         pool(3, 2, 1), *blocks, *to_scores(), torch.nn.Linear(1024, classes))
 
 
@@ -273,20 +284,17 @@ def torch_densenet() -> Any:
 
 
 def copy_to_torch(net: Any, module: Any) -> None:
-    """Copy all weights; layers pair up by kind and order."""
-    kinds: list[tuple[Any, tuple[Any, ...]]] = [
-        (nn.Conv2D, (torch.nn.Conv2d,)), (nn.Dense, (torch.nn.Linear,)),
-        (nn.BatchNorm, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d))]
+    """Copy all weights."""
+    t = torch.nn
     names = {"gamma": "weight", "beta": "bias"}
-    for kind, torch_kinds in kinds:
-        ours = [layer for layer in layers(net) if isinstance(layer, kind)]
-        theirs = [m for m in module.modules() if isinstance(m, torch_kinds)]
-        assert len(ours) == len(theirs)
-        for layer, other in zip(ours, theirs):
-            for name, parameter in layer._reg_params.items():
+    for kind, their_kind in zip(KINDS, (
+            t.Conv2d, t.Linear, (t.BatchNorm1d, t.BatchNorm2d))):
+        for ours, theirs in _pairs(kind, layers(net), their_kind,
+                                   module.modules()):
+            for name, parameter in ours._reg_params.items():
                 if parameter is None:
                     continue
-                target = getattr(other, names.get(name, name))
+                target = getattr(theirs, names.get(name, name))
                 value = torch.from_numpy(parameter.data().asnumpy())
                 assert target.shape == value.shape
                 with torch.no_grad():
