@@ -2,7 +2,8 @@
 
 Writes the test accuracy of each run to data/results/quick-seeds.json, which
 the chapters quote. Nothing is timed, so other programs may run meanwhile.
-Each run has a process of its own; the file is written after each network.
+Each run has a process of its own, with one thread, so that the number of
+cores has no say; the file is written after each network.
 
 Usage: python benchmarks/seeds.py [--fast] [NETWORK ...]
 NETWORK: only these; the others keep what was recorded. --fast checks on 256
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -76,6 +78,7 @@ def measure(network: str, fast: bool) -> dict[str, Any]:
         done = subprocess.run(
             [sys.executable, __file__, "--train", network, str(seed),
              *(["--fast"] if fast else [])],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE, text=True, check=True)
         accuracy = json.loads(done.stdout.splitlines()[-1])
         entry["test_acc"].append(accuracy)
@@ -96,7 +99,7 @@ def table(record: dict[str, Any]) -> str:
             f"{statistics.median(accuracies):.3f} "
             f"[{min(accuracies):.3f}–{max(accuracies):.3f}] |")
     where = record["provenance"]
-    return "\n".join([*lines, "", f"Seeds 0 to 4, {where['cores']} cores of "
+    return "\n".join([*lines, "", "Seeds 0 to 4, each run with one thread, on "
                       f"an {where['processor']}, {where['date']}, MXNet "
                       f"{where['packages']['mxnet']}. `make seeds` repeats "
                       "it."])

@@ -51,5 +51,5 @@ def show_recorded(network: str) -> None:
           f"{min(accuracies):.3f} at least, "
           f"{statistics.median(accuracies):.3f} in the median, "
           f"{max(accuracies):.3f} at most")
-    print(f"(recorded {where['date']} on {where['cores']} cores of an "
+    print(f"(recorded {where['date']} with one thread on an "
           f"{where['processor']}, MXNet {where['packages']['mxnet']})")
