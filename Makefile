@@ -15,7 +15,7 @@ compile = $(python) -m uv pip compile --quiet --universal \
 	$(if $(UPGRADE),--upgrade) pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab outputs export navigation torch bench seeds \
+.PHONY: help run test lab outputs export navigation torch bench seeds book \
 	measured pins clean setup setup-test
 
 help:  ## this list
@@ -57,6 +57,9 @@ bench: torch  ## measure against d2lzh and PyTorch
 
 seeds: setup-test  ## train each network from five seeds; NETWORK=vgg one
 	$(python) benchmarks/seeds.py $(NETWORK)
+
+book: setup-test  ## a chapter's book setting, resumed if cut; CHAPTER=11
+	@$(python) benchmarks/book.py $(or $(CHAPTER),05)
 
 measured: setup-test  ## outputs of all chapters, with their time and memory
 	$(python) benchmarks/chapters.py

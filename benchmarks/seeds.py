@@ -12,7 +12,6 @@ images that all of it runs, and writes nothing.
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import statistics
@@ -20,59 +19,26 @@ import subprocess
 import sys
 from typing import Any
 
-import d2lzh_ext as d2l  # first: it makes `import mxnet` work
-
-# isort: split
+import networks
 import records
-from mxnet import gluon
-
-from d2lzh_ext import models
+from networks import MODULES
 
 SEEDS = [0, 1, 2, 3, 4]
 NAME = "quick-seeds"  # of the record
-# The function of d2lzh_ext.models, and the module with its SETTINGS.
-MODULES = {"alexnet": "alexnet", "vgg": "vgg", "nin": "nin",
-           "googlenet": "googlenet", "lenet_bn": "lenet_bn",
-           "resnet18": "resnet", "densenet": "densenet"}
-
-
-def quick(network: str) -> dict[str, Any]:
-    """The quick setting of a network, as its chapter has it."""
-    module = importlib.import_module(
-        f"d2lzh_ext.models.{MODULES[network]}")
-    return dict(module.SETTINGS["quick"])
-
-
-def readable(setting: dict[str, Any]) -> dict[str, Any]:
-    """The setting as JSON can hold it; an initialiser as its own JSON."""
-    return {key: json.loads(value.dumps()) if hasattr(value, "dumps")
-            else value for key, value in setting.items()}
 
 
 def train(network: str, seed: int, fast: bool) -> float:
-    """Test accuracy of one run: what the chapter's cells do."""
-    setting = quick(network)
+    """Test accuracy of one run."""
+    setting = networks.setting(network, "quick")
     if fast:
         setting.update(num_train=256, num_test=100, num_epochs=1)
-    train_iter, test_iter = d2l.load_data_fashion_mnist(
-        setting["batch_size"], resize=setting["resize"],
-        num_train=setting["num_train"], num_test=setting["num_test"])
-    d2l.seed(seed)
-    ctx = d2l.try_gpu()
-    net = getattr(models, network)()
-    net.initialize(setting["initializer"], ctx=ctx)
-    trainer = gluon.Trainer(net.collect_params(), setting["optimizer"],
-                            {"learning_rate": setting["learning_rate"]})
-    history = d2l.train_ch5(
-        net, train_iter, test_iter, setting["batch_size"], trainer, ctx,
-        setting["num_epochs"])
-    return history.test_acc[-1]
+    return networks.train(network, setting, seed).test_acc[-1]
 
 
 def measure(network: str, fast: bool) -> dict[str, Any]:
     """All runs of one network."""
     entry: dict[str, Any] = {
-        "setting": readable(quick(network)),
+        "setting": networks.readable(networks.setting(network, "quick")),
         "seeds": SEEDS[:1] if fast else SEEDS, "test_acc": []}
     for seed in entry["seeds"]:
         done = subprocess.run(

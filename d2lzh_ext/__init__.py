@@ -12,6 +12,11 @@ compat.import_mxnet()
 import d2lzh as _d2lzh
 from d2lzh import *
 
+from d2lzh_ext.checkpoint import (
+    CheckpointError,
+    load_checkpoint,
+    save_checkpoint,
+)
 from d2lzh_ext.data import (
     ArrayLoader,
     fashion_mnist,

@@ -6,15 +6,14 @@ from, it is checked on every load: a wrong file is reported, never used.
 """
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import textwrap
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from d2lzh_ext.files import written_aside
 from d2lzh_ext.idx import Bytes, DataError, read_idx_sha256
 
 _ROUNDS = 2  # how often each source is asked
@@ -128,19 +127,6 @@ def _transfer(url: str, path: Path) -> None:
                              timeout=_TIMEOUT)(url, str(path), None)
 
 
-@contextlib.contextmanager
-def _temporary(target: Path) -> Iterator[Path]:
-    """A name of its own beside `target`; no file by it is left behind."""
-    # Not by tempfile: it ignores the umask, so that others on the machine
-    # could not read the finished file.
-    path = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
-    try:
-        yield path
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
-
-
 def _reason(error: Exception, part: Path) -> str:
     """One line on what went wrong with one source."""
     cause: object = error
@@ -159,8 +145,7 @@ def _download(dataset: DataSet, file: IdxFile, folder: Path,
     reasons = {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _temporary(target) as part:
-            part.touch(exist_ok=False)  # fail before any transfer
+        with written_aside(target) as part:  # fails before any transfer
             for source in dataset.sources * _ROUNDS:
                 url = source + file.name
                 try:
@@ -171,22 +156,20 @@ def _download(dataset: DataSet, file: IdxFile, folder: Path,
                         raise
                     reasons[url] = _reason(error, part)
                     continue
-                with part.open("rb+") as finished:
-                    os.fsync(finished.fileno())
-                os.replace(part, target)
                 return array
+            names = [f.name for f in (*dataset.train, *dataset.test)]
+            raise DataError("\n".join([
+                f"{file.name} of {dataset.name} is nowhere to be had.",
+                "Folders searched:", *(f"  {place}" for place in searched),
+                f"Sources tried, {_ROUNDS} times each:",
+                *(f"  {url}: {reason}" for url, reason in reasons.items()),
+                f"To place the files by hand, put {', '.join(names)} into "
+                f"{folder}."]))
     except OSError as error:
         raise DataError(
             f"{target} cannot be written: {error.strerror or error}. Make "
             "room there, or name another folder by `root` or the environment "
             "variable D2LZH_DATA.") from None
-    names = [f.name for f in (*dataset.train, *dataset.test)]
-    raise DataError("\n".join([
-        f"{file.name} of {dataset.name} is nowhere to be had.",
-        "Folders searched:", *(f"  {place}" for place in searched),
-        f"Sources tried, {_ROUNDS} times each:",
-        *(f"  {url}: {reason}" for url, reason in reasons.items()),
-        f"To place the files by hand, put {', '.join(names)} into {folder}."]))
 
 
 def load(dataset: DataSet, file: IdxFile,

@@ -7,7 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import mxnet as mx
@@ -15,6 +15,7 @@ import numpy as np
 from mxnet import autograd, gluon
 from mxnet.gluon import nn
 
+from d2lzh_ext.checkpoint import load_checkpoint, save_checkpoint
 from d2lzh_ext.compiling import compile_network
 
 # Batches of (images, labels), as a Gluon DataLoader yields them.
@@ -37,6 +38,7 @@ class History:
         seconds: Time of the epoch with its test.
         images_per_second: Training images over the time spent on them,
             without the test.
+        resumed: Epochs after which the run was taken up again, if it was.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -44,6 +46,7 @@ class History:
     test_acc: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     images_per_second: list[float] = field(default_factory=list)
+    resumed: list[int] = field(default_factory=list)
 
     def plot(self) -> None:
         """Draw loss and accuracies against the epoch."""
@@ -157,15 +160,21 @@ def _check_finite(losses: np.ndarray[Any, Any], epoch: int,
         "are finite and scaled to [0, 1].")
 
 
-def _rests(loss: float, accuracy: float, num_classes: int) -> bool:
-    """Whether an epoch was no better than guessing among the classes."""
-    guess = math.log(num_classes)
-    return abs(loss - guess) < 0.03 * guess and accuracy < 1.5 / num_classes
+def _resting(history: History, num_classes: int) -> int:
+    """How many epochs, up to now, were no better than guessing."""
+    guess, count = math.log(num_classes), 0
+    for loss, accuracy in zip(reversed(history.loss),
+                              reversed(history.train_acc)):
+        if abs(loss - guess) >= 0.03 * guess or accuracy >= 1.5 / num_classes:
+            break
+        count += 1
+    return count
 
 
 def train_ch5(net: gluon.Block, train_iter: Batches, test_iter: Batches,
               batch_size: int, trainer: gluon.Trainer, ctx: mx.Context,
-              num_epochs: int) -> History:
+              num_epochs: int,
+              checkpoint: str | os.PathLike[str] | None = None) -> History:
     """Train a classifier with softmax cross-entropy; test it every epoch.
 
     Prints the book's lines. Unlike the book's version it waits for the
@@ -181,11 +190,16 @@ def train_ch5(net: gluon.Block, train_iter: Batches, test_iter: Batches,
         trainer: Updates the parameters of `net`.
         ctx: Device of the parameters.
         num_epochs: Passes over `train_iter`.
+        checkpoint: A file to save the run to after every epoch. If it is
+            there already, the run goes on from it, and ends with the
+            parameters it would have had without the cut.
 
     Returns:
-        Loss, accuracies, seconds and images a second of every epoch.
+        Loss, accuracies, seconds and images a second of every epoch, those
+        of a checkpoint included.
 
     Raises:
+        CheckpointError: `checkpoint` is no checkpoint of this network.
         NonFiniteLossError: The loss of a batch is infinite or not a number.
         ValueError: An iterator yields nothing.
 
@@ -199,8 +213,15 @@ def train_ch5(net: gluon.Block, train_iter: Batches, test_iter: Batches,
     score = _Score()
     score.hybridize(static_alloc=True)
     history = History()
-    resting = 0
-    for epoch in range(1, num_epochs + 1):
+    if checkpoint is not None:
+        saved = load_checkpoint(checkpoint, net, trainer)
+        if saved is not None:
+            history = History(**saved)
+            if len(history.loss) < num_epochs:
+                history.resumed.append(len(history.loss))
+            print(f"epochs 1 to {len(history.loss)} are in "
+                  f"{os.fspath(checkpoint)}")
+    for epoch in range(len(history.loss) + 1, num_epochs + 1):
         batch_losses, correct, n, start = [], [], 0, time.time()
         num_classes = 0
         for X, y in _progress(train_iter, f"epoch {epoch}"):
@@ -235,8 +256,9 @@ def train_ch5(net: gluon.Block, train_iter: Batches, test_iter: Batches,
         history.test_acc.append(test_acc)
         history.seconds.append(seconds)
         history.images_per_second.append(images_per_second)
-        resting = (resting + 1 if _rests(mean_loss, train_acc, num_classes)
-                   else 0)
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, net, trainer, asdict(history))
+        resting = _resting(history, num_classes)
         # One such epoch is how LeNet starts; two are no start, nor is a
         # run that ends there.
         if resting == 2 or (resting == 1 and epoch == num_epochs):
