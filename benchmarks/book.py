@@ -12,8 +12,6 @@ checks on 256 images that all of it runs, and records nothing.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import os
 import sys
 from pathlib import Path
@@ -29,7 +27,6 @@ from d2lzh_ext.compat import num_cores
 
 NAME = "book-runs"  # of the record
 SEED = 0
-FOLDER = records.ROOT / "output" / "book"
 FAST = {"resize": 28, "num_train": 256, "num_test": 100, "num_epochs": 2}
 
 
@@ -44,18 +41,10 @@ def find(name: str) -> list[str]:
     return [network for network in MODULES if fits(network)]
 
 
-def checkpoint(network: str, setting: dict[str, Any], seed: int,
-               folder: Path) -> Path:
-    """Where a run is saved; another setting has another file."""
-    text = json.dumps([networks.readable(setting), seed])
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return folder / f"{network}-{digest}.npz"
-
-
 def run(network: str, setting: dict[str, Any], folder: Path
         ) -> dict[str, Any]:
     """Train, or go on training; the entry for the record."""
-    path = checkpoint(network, setting, SEED, folder)
+    path = networks.checkpoint(network, setting, SEED, folder)
     history = networks.train(network, setting, SEED, path)
     side = setting["resize"] or 28
     return {
@@ -90,7 +79,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("chapter")
     parser.add_argument("--fast", action="store_true")
-    parser.add_argument("--folder", type=Path, default=FOLDER,
+    parser.add_argument("--folder", type=Path, default=networks.FOLDER,
                         help="where checkpoints go")
     options = parser.parse_args()
     chosen = find(options.chapter)
@@ -105,7 +94,7 @@ def main() -> int:
         setting = networks.setting(network, "book")
         if options.fast:
             setting.update(FAST)
-        path = checkpoint(network, setting, SEED, options.folder)
+        path = networks.checkpoint(network, setting, SEED, options.folder)
         known = record["runs"].get(network)
         if known and known["setting"] == networks.readable(setting):
             print(f"{network} is recorded in {records.RESULTS / NAME}.json; "

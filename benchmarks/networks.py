@@ -1,16 +1,19 @@
 """The networks that are trained on Fashion-MNIST, and one run of one."""
 from __future__ import annotations
 
+import hashlib
 import importlib
 import inspect
 import json
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 import d2lzh_ext as d2l  # first: it makes `import mxnet` work
 
 # isort: split
+import records
 from mxnet import gluon
 
 from d2lzh_ext import models
@@ -19,6 +22,7 @@ from d2lzh_ext import models
 MODULES = {"lenet": "lenet", "alexnet": "alexnet", "vgg": "vgg",
            "nin": "nin", "googlenet": "googlenet", "lenet_bn": "lenet_bn",
            "resnet18": "resnet", "densenet": "densenet"}
+FOLDER = records.ROOT / "output" / "book"  # where checkpoints go
 
 
 def _module(network: str) -> Any:
@@ -41,6 +45,14 @@ def readable(setting: dict[str, Any]) -> dict[str, Any]:
     """The setting as JSON can hold it; an initialiser as its own JSON."""
     return {key: json.loads(value.dumps()) if hasattr(value, "dumps")
             else value for key, value in setting.items()}
+
+
+def checkpoint(name: str, setting: dict[str, Any], seed: int,
+               folder: Path = FOLDER) -> Path:
+    """Where a run is saved; another setting has another file."""
+    text = json.dumps([readable(setting), seed])
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return folder / f"{name}-{digest}.npz"
 
 
 def train(network: str, setting: dict[str, Any], seed: int,

@@ -21,6 +21,8 @@ from d2lzh_ext.data import (
     ArrayLoader,
     fashion_mnist,
     load_data_fashion_mnist,
+    load_data_mnist,
+    mnist,
 )
 from d2lzh_ext.devices import try_all_gpus, try_gpu
 from d2lzh_ext.idx import DataError

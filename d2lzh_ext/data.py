@@ -1,8 +1,9 @@
-"""Fashion-MNIST in memory, and a loader as fast as memory allows.
+"""Fashion-MNIST and MNIST in memory, in a loader as fast as memory allows.
 
 `load_data_fashion_mnist` replaces the function of that name in `d2lzh`
 (section 3.5 of the book): the same batches in the same order after the same
 ``np.random.seed``, without processes that decode one image at a time.
+`load_data_mnist` does the same with handwritten digits.
 """
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import math
 import operator
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Callable, overload
 
 import mxnet as mx
 import numpy as np
@@ -19,13 +20,16 @@ import numpy.typing as npt
 from mxnet import nd
 from mxnet.base import _LIB, check_call
 
-from d2lzh_ext.fetch import FASHION_MNIST, load
+from d2lzh_ext.fetch import FASHION_MNIST, MNIST, DataSet, load
 from d2lzh_ext.idx import Bytes
 
 Labels = npt.NDArray[np.int32]
 Indices = npt.NDArray[np.intp]
+Augment = Callable[[Bytes], Bytes]  # images (n, H, W, C) to others, likewise
 
 _ROOT = FASHION_MNIST.mxnet_root
+_MNIST_ROOT = MNIST.mxnet_root
+_CLASSES = 10  # of both data sets
 # Bytes of X in one batch. The making of a batch takes over twice as much,
 # and Binder has 2 GB for everything.
 _MOST_BYTES = 512 * 2**20
@@ -72,8 +76,36 @@ def fashion_mnist(train: bool, root: str | os.PathLike[str] = _ROOT
 
     Source: Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747.
     """
-    files = FASHION_MNIST.train if train else FASHION_MNIST.test
-    images, labels = (load(FASHION_MNIST, file, root) for file in files)
+    return _arrays(FASHION_MNIST, train, root)
+
+
+def mnist(train: bool, root: str | os.PathLike[str] = _MNIST_ROOT
+          ) -> tuple[Bytes, Labels]:
+    """The training or the test images of MNIST, and the digits they show.
+
+    MNIST is not embedded. It is searched as Fashion-MNIST is, in a folder
+    ``mnist`` (below ``D2LZH_DATA``, for one), and else downloaded.
+
+    Args:
+        train: the 60,000 for training, else the 10,000 for testing.
+        root: a folder to search first and to download to; see `fetch.load`.
+
+    Returns:
+        Images, uint8, (n, 28, 28, 1), from 0 (background) to 255; labels,
+        int32, (n,), from 0 to 9.
+
+    Raises:
+        DataError: a file is wrong, or is nowhere to be had.
+
+    Source: LeCun, Bottou, Bengio and Haffner 1998.
+    """
+    return _arrays(MNIST, train, root)
+
+
+def _arrays(dataset: DataSet, train: bool, root: str | os.PathLike[str]
+            ) -> tuple[Bytes, Labels]:
+    files = dataset.train if train else dataset.test
+    images, labels = (load(dataset, file, root) for file in files)
     return images[..., np.newaxis], labels.astype(np.int32)
 
 
@@ -128,10 +160,11 @@ class ArrayLoader:
     """Batches of images that are in memory, for a training loop.
 
     Each iteration yields pairs of NDArrays on the CPU: X, float32,
-    (batch, C, H, W), from 0 to 1, and y, int32, (batch,). The last batch
-    may be smaller. The values are those of Gluon's ``Compose([Resize(resize),
-    ToTensor()])``; the order is that of its ``DataLoader``, which draws from
-    NumPy's global generator when an iteration starts.
+    (batch, C, H, W), from 0 to 1, and y, int32, (batch,), or, with
+    `one_hot`, float32, (batch, classes). The last batch may be smaller. The
+    values are those of Gluon's ``Compose([Resize(resize), ToTensor()])``;
+    the order is that of its ``DataLoader``, which draws from NumPy's global
+    generator when an iteration starts.
 
     Args:
         images: uint8, (n, H, W, C).
@@ -140,16 +173,24 @@ class ArrayLoader:
         shuffle: a new order for every iteration.
         resize: side of the square, in pixels, that images are brought to by
             bilinear interpolation; None leaves them as they are.
+        augment: a function that is given each batch of images, uint8,
+            (batch, H, W, C), and returns other images of that number and
+            type, to be resized and scaled instead; it may write into those
+            it is given, which are a copy.
+        one_hot: the number of classes; a row of y is then 1 in the column
+            of the label and 0 elsewhere. None yields the labels themselves.
 
     Raises:
         TypeError: `images` are not uint8, or a number is not an int.
-        ValueError: shapes do not fit, a number is less than 1, or a batch
-            would take more than 512 MiB.
+        ValueError: shapes do not fit, a number is less than 1, a label is
+            no class from 0 to `one_hot` - 1, or a batch would take more
+            than 512 MiB.
     """
 
     def __init__(self, images: Bytes, labels: npt.NDArray[Any],
                  batch_size: int, shuffle: bool = False,
-                 resize: int | None = None) -> None:
+                 resize: int | None = None, augment: Augment | None = None,
+                 one_hot: int | None = None) -> None:
         if images.dtype != np.uint8:
             raise TypeError(f"images must be uint8, not {images.dtype}")
         if images.ndim != 4 or labels.shape != images.shape[:1]:
@@ -158,7 +199,13 @@ class ArrayLoader:
         _check(batch_size, resize, images.shape)
         self.images, self.labels = images, labels
         self.batch_size, self.shuffle = batch_size, shuffle
-        self.resize = resize
+        self.resize, self.augment, self.one_hot = resize, augment, one_hot
+        if one_hot is not None:
+            _whole("one_hot", one_hot)
+            if len(labels) and not 0 <= labels.min() <= labels.max() < one_hot:
+                raise ValueError(
+                    f"labels run from {labels.min()} to {labels.max()}; with "
+                    f"one_hot={one_hot} they must be 0 to {one_hot - 1}")
 
     def __len__(self) -> int:
         """Batches in one iteration."""
@@ -175,6 +222,8 @@ class ArrayLoader:
 
     def _batch(self, chosen: Indices) -> tuple[nd.NDArray, nd.NDArray]:
         pixels, side = self.images[chosen], self.resize
+        if self.augment is not None:
+            pixels = _augmented(self.augment, pixels)
         if side is not None and pixels.shape[1:3] != (side, side):
             resized = nd.image.resize(_ndarray(pixels, np.uint8), side)
             pixels = _memory(resized)
@@ -182,13 +231,90 @@ class ArrayLoader:
         # Equals nd.image.to_tensor bit for bit.
         np.divide(pixels.transpose(0, 3, 1, 2), np.float32(255),
                   out=_memory(X))
-        return X, _ndarray(self.labels[chosen], np.int32)
+        labels = self.labels[chosen]
+        if self.one_hot is None:
+            return X, _ndarray(labels, np.int32)
+        return X, _ndarray(labels[:, np.newaxis] == np.arange(self.one_hot),
+                           np.float32)
+
+
+def _augmented(augment: Augment, images: Bytes) -> Bytes:
+    """What `augment` makes of `images`, which must be images again."""
+    n = len(images)
+    changed = augment(images)
+    if getattr(changed, "dtype", None) != np.uint8:
+        raise TypeError("augment must return uint8 images, not "
+                        f"{getattr(changed, 'dtype', type(changed).__name__)}")
+    if changed.ndim != 4 or len(changed) != n:
+        raise ValueError(f"augment must return {n} images (n, H, W, C), not "
+                         f"an array {changed.shape}")
+    return changed
+
+
+def _loaders(
+        dataset: DataSet, batch_size: int, resize: int | None,
+        root: str | os.PathLike[str], num_train: int | None,
+        num_test: int | None, num_valid: int | None, one_hot: bool,
+        augment: Augment | None) -> tuple[ArrayLoader, ...]:
+    """Loaders for training, validation unless `num_valid` is None, test."""
+    # Here already, for a mistake should not wait for a download.
+    shape = (*dataset.train[0].shape[1:], 1)
+    most = dataset.train[0].shape[0]
+    numbers = {"num_train": (num_train, most)}
+    if num_valid is not None:
+        held_out = _whole("num_valid", num_valid, most - 1)
+        _check(batch_size, resize, (held_out, *shape))
+        numbers["num_train"] = num_train, most - held_out
+    numbers["num_test"] = num_test, dataset.test[0].shape[0]
+    for name, (number, n) in numbers.items():
+        _check(batch_size, resize,
+               (n if number is None else _whole(name, number, n), *shape))
+
+    def loader(images: Bytes, labels: Labels, number: int | None,
+               train: bool = False) -> ArrayLoader:
+        if number is not None:
+            chosen = balanced_subset(labels, number)
+            images, labels = images[chosen], labels[chosen]
+        return ArrayLoader(images, labels, batch_size, train, resize,
+                           augment if train else None,
+                           _CLASSES if one_hot else None)
+
+    images, labels = _arrays(dataset, True, root)
+    valid = []
+    if num_valid is not None:
+        chosen = len(labels) - 1 - balanced_subset(labels[::-1], num_valid)
+        valid.append(loader(images[chosen[::-1]], labels[chosen[::-1]], None))
+        rest = np.ones(len(labels), bool)
+        rest[chosen] = False
+        images, labels = images[rest], labels[rest]
+    return (loader(images, labels, num_train, train=True), *valid,
+            loader(*_arrays(dataset, False, root), num_test))
+
+
+@overload
+def load_data_fashion_mnist(
+        batch_size: int, resize: int | None = ...,
+        root: str | os.PathLike[str] = ..., num_train: int | None = ...,
+        num_test: int | None = ..., num_valid: None = ...,
+        one_hot: bool = ..., augment: Augment | None = ...
+        ) -> tuple[ArrayLoader, ArrayLoader]: ...
+
+
+@overload
+def load_data_fashion_mnist(
+        batch_size: int, resize: int | None = ...,
+        root: str | os.PathLike[str] = ..., num_train: int | None = ...,
+        num_test: int | None = ..., *, num_valid: int,
+        one_hot: bool = ..., augment: Augment | None = ...
+        ) -> tuple[ArrayLoader, ArrayLoader, ArrayLoader]: ...
 
 
 def load_data_fashion_mnist(
         batch_size: int, resize: int | None = None,
         root: str | os.PathLike[str] = _ROOT, num_train: int | None = None,
-        num_test: int | None = None) -> tuple[ArrayLoader, ArrayLoader]:
+        num_test: int | None = None, num_valid: int | None = None,
+        one_hot: bool = False, augment: Augment | None = None
+        ) -> tuple[ArrayLoader, ...]:
     """Fashion-MNIST as two loaders: training, shuffled, and test.
 
     Section 3.5 of the book, without its download and its processes.
@@ -199,10 +325,17 @@ def load_data_fashion_mnist(
         root: a folder to search first and to download to; see `fetch.load`.
         num_train: train on that many only, every class equally often.
         num_test: test on that many only, likewise.
+        num_valid: hold out that many of the training images, the last ones
+            of each class, for a third loader, which is returned between the
+            two. They are never trained on: `num_train` counts the others.
+        one_hot: yield labels as rows of 0 and a single 1.
+        augment: changes the images of a training batch each time that they
+            are drawn; see `ArrayLoader`.
 
     Returns:
         The loaders; a batch is X, float32, (batch, 1, side, side), from 0
-        to 1, and y, int32, (batch,).
+        to 1, and y, int32, (batch,), or, with `one_hot`, float32,
+        (batch, 10).
 
     Raises:
         DataError: a file is wrong, or is nowhere to be had.
@@ -210,19 +343,38 @@ def load_data_fashion_mnist(
         ValueError: a number is out of range, or a batch would take more
             than 512 MiB.
     """
-    for name, number, (file, _) in (
-            ("num_train", num_train, FASHION_MNIST.train),
-            ("num_test", num_test, FASHION_MNIST.test)):
-        # Here already, for a mistake should not wait for a download.
-        n = file.shape[0]
-        n = n if number is None else _whole(name, number, n)
-        _check(batch_size, resize, (n, *file.shape[1:], 1))
+    return _loaders(FASHION_MNIST, batch_size, resize, root, num_train,
+                    num_test, num_valid, one_hot, augment)
 
-    def loader(train: bool, number: int | None) -> ArrayLoader:
-        images, labels = fashion_mnist(train, root)
-        if number is not None:
-            chosen = balanced_subset(labels, number)
-            images, labels = images[chosen], labels[chosen]
-        return ArrayLoader(images, labels, batch_size, train, resize)
 
-    return loader(True, num_train), loader(False, num_test)
+@overload
+def load_data_mnist(
+        batch_size: int, resize: int | None = ...,
+        root: str | os.PathLike[str] = ..., num_train: int | None = ...,
+        num_test: int | None = ..., num_valid: None = ...,
+        one_hot: bool = ..., augment: Augment | None = ...
+        ) -> tuple[ArrayLoader, ArrayLoader]: ...
+
+
+@overload
+def load_data_mnist(
+        batch_size: int, resize: int | None = ...,
+        root: str | os.PathLike[str] = ..., num_train: int | None = ...,
+        num_test: int | None = ..., *, num_valid: int,
+        one_hot: bool = ..., augment: Augment | None = ...
+        ) -> tuple[ArrayLoader, ArrayLoader, ArrayLoader]: ...
+
+
+def load_data_mnist(
+        batch_size: int, resize: int | None = None,
+        root: str | os.PathLike[str] = _MNIST_ROOT,
+        num_train: int | None = None, num_test: int | None = None,
+        num_valid: int | None = None, one_hot: bool = False,
+        augment: Augment | None = None) -> tuple[ArrayLoader, ...]:
+    """MNIST as two loaders, or three: training, validation, test.
+
+    Arguments, results and errors are those of `load_data_fashion_mnist`;
+    where the files come from, `mnist` says.
+    """
+    return _loaders(MNIST, batch_size, resize, root, num_train, num_test,
+                    num_valid, one_hot, augment)

@@ -17,6 +17,7 @@ from d2lzh_ext.files import written_aside
 from d2lzh_ext.idx import Bytes, DataError, read_idx_sha256
 
 _ROUNDS = 2  # how often each source is asked
+_MAGIC = 0x0800  # of an IDX file of bytes, plus its number of dimensions
 _TIMEOUT = 10  # seconds without a byte after which a source has failed
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS,
          errno.EACCES, errno.EPERM}  # no other source would cure these
@@ -70,6 +71,26 @@ FASHION_MNIST = DataSet(
         "fashion/",
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"))
 
+# Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-based learning
+# applied to document recognition", Proceedings of the IEEE 86(11), 1998. It
+# has no licence that would allow to embed it.
+MNIST = DataSet(
+    name="mnist",
+    train=(
+        IdxFile("train-images-idx3-ubyte.gz", "ba891046e6505d7aadcbbe25680a07"
+                "38ad16aec93bde7f9b65e87a2fc25776db", (60000, 28, 28)),
+        IdxFile("train-labels-idx1-ubyte.gz", "65a50cbbf4e906d70832878ad85ccd"
+                "a5333a97f0f4c3dd2ef09a8a9eef7101c5", (60000,))),
+    test=(
+        IdxFile("t10k-images-idx3-ubyte.gz", "0fa7898d509279e482958e8ce81c8e7"
+                "7db3f2f8254e26661ceb7762c4d494ce7", (10000, 28, 28)),
+        IdxFile("t10k-labels-idx1-ubyte.gz", "ff7bcfd416de33731a308c3f266cc35"
+                "1222c34898ecbeaf847f06e48f7ec33f2", (10000,))),
+    sources=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        "http://yann.lecun.com/exdb/mnist/"))
+
 _CLONE = Path(__file__).resolve().parent.parent / "data"
 _DEBIAN = Path("/usr/share/datasets")
 
@@ -100,14 +121,27 @@ def _folders(dataset: DataSet, own: Path | None) -> Iterator[Path]:
     yield _DEBIAN / dataset.name
 
 
+def _magic(shape: tuple[int, ...]) -> str:
+    """The first 32 bits of an IDX file of bytes, and what it would hold."""
+    holds = {1: " (labels)", 3: " (images)"}.get(len(shape), "")
+    return f"{_MAGIC + len(shape)}{holds}"
+
+
 def _verified(path: Path, file: IdxFile, dataset: DataSet) -> Bytes:
     """Read `path`, which must be `file` to the last uncompressed byte."""
     array, digest = read_idx_sha256(path)
     if digest == file.sha256:
         return array
-    known = {f.sha256: f.name for f in (*dataset.train, *dataset.test)}
+    known = {f.sha256: f"{f.name} of {other.name}"
+             for other in (FASHION_MNIST, MNIST)  # their files share names
+             for f in (*other.train, *other.test)}
+    known.update((f.sha256, f.name) for f in (*dataset.train, *dataset.test))
     if digest in known:
         raise DataError(f"{path}: this is really {known[digest]}")
+    if array.ndim != len(file.shape):
+        raise DataError(
+            f"{path}: the magic number is {_magic(array.shape)}, expected "
+            f"{_magic(file.shape)}")
     if array.shape != file.shape:
         raise DataError(f"{path}: the shape is {array.shape}, expected "
                         f"{file.shape}")

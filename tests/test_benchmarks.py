@@ -82,3 +82,44 @@ def test_every_chapter_runs_within_its_limits(script):
     for entry in measured.values():
         assert entry["seconds"] <= chapters.MOST_SECONDS
         assert entry["peak_mib"] <= chapters.MOST_MIB
+
+
+def test_fast_mode_trains_the_networks_for_digits(script):
+    mnist, records = script("mnist"), script("records")
+    before = records.load(mnist.NAME)
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "mnist.py", "--fast",
+         "improved"], text=True, capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "improved   seed 0  validation acc" in done.stdout
+    assert "| improved | 1 |" in done.stdout
+    assert records.load(mnist.NAME) == before
+
+
+def test_a_run_of_another_setting_is_not_taken_for_recorded(script):
+    mnist = script("mnist")
+    run = {"recipe": "improved", "seed": 1,
+           "setting": mnist.setting_of("improved")}
+    assert mnist.find([run], "improved", 1) is run
+    assert mnist.find([run], "improved", 2) is None
+    assert mnist.find([run], "published", 1) is None
+    run["setting"] = {**run["setting"], "shifts": 3}
+    assert mnist.find([run], "improved", 1) is None
+
+
+def test_mnist_is_learnt_as_well_as_published(script):
+    """No epoch and no recipe was chosen by these images."""
+    mnist, records = script("mnist"), script("records")
+    runs = records.load(mnist.NAME)["runs"]
+    for recipe, (_, _, seeds) in mnist.RECIPES.items():
+        own = [mnist.find(runs, recipe, seed) for seed in seeds]
+        assert None not in own, "run benchmarks/mnist.py"
+    test = {recipe: statistics.median(
+        run["test_acc"] for run in runs if run["recipe"] == recipe)
+        for recipe in mnist.RECIPES}
+    valid = {recipe: statistics.median(
+        run["valid_acc"] for run in runs if run["recipe"] == recipe)
+        for recipe in mnist.RECIPES}
+    assert test["classic"] >= 0.992
+    assert test["improved"] >= 0.9938
+    assert valid["improved"] > valid["published"]

@@ -1,6 +1,10 @@
 """Fashion-MNIST in memory: against d2lzh's own loader, and by itself."""
+import functools
+import gzip
+import hashlib
 import inspect
 import os
+import struct
 import subprocess
 import sys
 
@@ -22,7 +26,10 @@ from d2lzh_ext.data import (
     balanced_subset,
     fashion_mnist,
     load_data_fashion_mnist,
+    load_data_mnist,
+    mnist,
 )
+from d2lzh_ext.fetch import DataSet, IdxFile
 
 
 @pytest.fixture(scope="module")
@@ -263,3 +270,152 @@ def test_balanced_subset_ignores_seeds(test_set):
 def test_balanced_subset_mistakes(n, error):
     with pytest.raises(error):
         balanced_subset(np.array([0, 1, 0, 1]), n)
+
+
+# --- hold-out, one-hot, augmentation --------------------------------------
+
+def test_held_out_images_are_the_last_of_each_class():
+    whole, _ = load_data_fashion_mnist(100)
+    train_iter, valid_iter, test_iter = load_data_fashion_mnist(
+        100, num_valid=5000, num_test=200)
+    assert [len(it.labels) for it in (train_iter, valid_iter, test_iter)] == [
+        55000, 5000, 200]
+    assert np.bincount(valid_iter.labels).tolist() == [500] * 10
+    assert (train_iter.shuffle, valid_iter.shuffle) == (True, False)
+    for label in range(10):
+        members = whole.images[whole.labels == label]
+        for part, expected in ((train_iter, members[:-500]),
+                               (valid_iter, members[-500:])):
+            np.testing.assert_array_equal(
+                part.images[part.labels == label], expected)
+
+
+def tiny(folder, train=60, test=20):
+    """A data set whose pixels say which image it is; ten classes."""
+    files = []
+    for name, n, base in (("train", train, 0), ("t10k", test, 100)):
+        images = np.full((n, 4, 4), base, np.uint8)
+        images += np.arange(n, dtype=np.uint8)[:, None, None]
+        labels = (np.arange(n) % 10).astype(np.uint8)
+        for kind, array in (("images", images), ("labels", labels)):
+            content = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim,
+                                  *array.shape) + array.tobytes()
+            path = folder / f"{name}-{kind}.gz"
+            path.write_bytes(gzip.compress(content))
+            files.append(IdxFile(path.name, hashlib.sha256(
+                content).hexdigest(), array.shape))
+    return DataSet("tiny", tuple(files[:2]), tuple(files[2:]), ())
+
+
+@pytest.fixture
+def digits(tmp_path, monkeypatch):
+    """`load_data_mnist` on files that the test has made."""
+    dataset = tiny(tmp_path)
+    monkeypatch.setattr(data, "MNIST", dataset)
+    return functools.partial(load_data_mnist, root=tmp_path)
+
+
+def numbers(loader):
+    """Which images there are: see `tiny`."""
+    return loader.images[:, 0, 0, 0].tolist()
+
+
+def test_mnist_is_loaded_like_fashion_mnist(digits, tmp_path):
+    images, labels = mnist(train=False, root=tmp_path)
+    assert (images.shape, images.dtype) == ((20, 4, 4, 1), np.uint8)
+    assert labels.dtype == np.int32
+    train_iter, test_iter = digits(16, resize=8)
+    assert (len(train_iter), train_iter.shuffle) == (4, True)
+    assert (len(test_iter), test_iter.shuffle) == (2, False)
+    X, y = next(iter(test_iter))
+    assert (X.shape, X.dtype, y.dtype) == ((16, 1, 8, 8), np.float32,
+                                           np.int32)
+    np.testing.assert_allclose(X[:, 0, 0, 0].asnumpy() * 255,
+                               100 + np.arange(16), rtol=1e-6)
+    assert (inspect.signature(load_data_mnist).parameters.keys()
+            == inspect.signature(load_data_fashion_mnist).parameters.keys())
+
+
+@pytest.mark.parametrize(("num_train", "num_valid"), [
+    (None, 1), (None, 25), (20, 40), (7, 33), (1, 59)])
+def test_held_out_images_are_never_trained_on(digits, num_train, num_valid):
+    train_iter, valid_iter, _ = digits(8, num_train=num_train,
+                                       num_valid=num_valid)
+    assert len(numbers(valid_iter)) == num_valid
+    assert len(numbers(train_iter)) == (num_train or 60 - num_valid)
+    assert not set(numbers(train_iter)) & set(numbers(valid_iter))
+    assert numbers(valid_iter) == list(range(60 - num_valid, 60))
+    if num_train is None:
+        assert len({*numbers(train_iter), *numbers(valid_iter)}) == 60
+
+
+@pytest.mark.parametrize(("arguments", "error", "what"), [
+    ({"num_valid": 0}, ValueError, "num_valid must be at least 1"),
+    ({"num_valid": 60}, ValueError, "num_valid must be at most 59"),
+    ({"num_valid": 2.0}, TypeError, "num_valid must be an int"),
+    ({"num_valid": 20, "num_train": 41}, ValueError,
+     "num_train must be at most 40"),
+])
+def test_mistakes_in_a_hold_out(digits, arguments, error, what):
+    with pytest.raises(error, match=what):
+        digits(8, **arguments)
+
+
+def test_one_hot_labels(digits):
+    loaders = digits(16, num_valid=10, one_hot=True)
+    plain = digits(16, num_valid=10)
+    for hot, label in zip(loaders[1:], plain[1:]):
+        for (X, y), (X_plain, y_plain) in zip(hot, label):
+            assert (y.shape, y.dtype) == ((len(X), 10), np.float32)
+            np.testing.assert_array_equal(X.asnumpy(), X_plain.asnumpy())
+            np.testing.assert_array_equal(y.asnumpy(), np.eye(10)[
+                y_plain.asnumpy()])
+    assert next(iter(loaders[0]))[1].shape == (16, 10)
+
+
+@pytest.mark.parametrize(("one_hot", "error"), [
+    (0, ValueError), (True, TypeError), (2, ValueError), (2.5, TypeError)])
+def test_one_hot_mistakes(one_hot, error):
+    images = np.zeros((3, 2, 2, 1), np.uint8)
+    ArrayLoader(images, np.arange(3), 2, one_hot=3)
+    with pytest.raises(error):
+        ArrayLoader(images, np.arange(3), 2, one_hot=one_hot)
+
+
+def test_training_images_alone_are_augmented(digits):
+    seen = []
+
+    def augment(images):
+        seen.append((images.shape, images.dtype))
+        images[:] = 255  # a copy: the images themselves stay
+        return images
+    loaders = digits(25, resize=6, num_valid=10, augment=augment)
+    before = [loader.images.copy() for loader in loaders]
+    for loader, own in zip(loaders, before):
+        for X, _ in loader:
+            assert X.shape[1:] == (1, 6, 6)
+            assert (X.asnumpy() == 1).all() == (loader is loaders[0])
+        np.testing.assert_array_equal(loader.images, own)
+    assert seen == [((25, 4, 4, 1), np.uint8)] * 2
+
+
+def test_augmented_image_keeps_its_label():
+    images = np.arange(40, dtype=np.uint8).reshape(40, 1, 1, 1)
+    loader = ArrayLoader(images, np.arange(40), 16, shuffle=True,
+                         augment=lambda images: images + np.uint8(100))
+    for X, y in loader:
+        np.testing.assert_allclose(X.asnumpy().ravel() * 255,
+                                   y.asnumpy() + 100, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("augment", "error", "what"), [
+    (lambda images: images / 255, TypeError, "uint8 images, not float64"),
+    (lambda images: None, TypeError, "uint8 images, not NoneType"),
+    (lambda images: images[:1], ValueError, "must return 2 images"),
+    (lambda images: images[..., 0], ValueError, r"not an array \(2, 2, 2\)"),
+])
+def test_augment_must_return_images(augment, error, what):
+    loader = ArrayLoader(np.zeros((3, 2, 2, 1), np.uint8), np.zeros(3), 2,
+                         augment=augment)
+    with pytest.raises(error, match=what):
+        next(iter(loader))

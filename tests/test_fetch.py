@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from d2lzh_ext import fetch
-from d2lzh_ext.fetch import FASHION_MNIST, DataSet, IdxFile, load
+from d2lzh_ext.data import mnist
+from d2lzh_ext.fetch import FASHION_MNIST, MNIST, DataSet, IdxFile, load
 from d2lzh_ext.idx import DataError, read_idx
 
 REPO = Path(fetch.__file__).parents[1]
@@ -425,3 +426,54 @@ def test_nobody_listens(tmp_path, monkeypatch):
     nobody = DataSet("tiny", TINY.train, TINY.test, ("http://127.0.0.1:9/",))
     with pytest.raises(DataError, match=r"NewConnectionError: .*refused"):
         load(nobody, IMAGES, TINY.mxnet_root)
+
+
+# --- MNIST ----------------------------------------------------------------
+
+def test_mnist_has_the_names_and_the_shapes_of_fashion_mnist():
+    """Its folder and its content are its own."""
+    pairs = list(zip((*MNIST.train, *MNIST.test),
+                     (*FASHION_MNIST.train, *FASHION_MNIST.test)))
+    assert all(ours.name == theirs.name and ours.shape == theirs.shape
+               and ours.sha256 != theirs.sha256 for ours, theirs in pairs)
+    assert all(re.fullmatch("[0-9a-f]{64}", ours.sha256)
+               for ours, _ in pairs)
+    assert MNIST.name == "mnist"
+    assert all(source.endswith("/") for source in MNIST.sources)
+
+
+def test_file_of_another_data_set_is_recognised(places):
+    """The files of MNIST and Fashion-MNIST have the same names."""
+    file = MNIST.test[1]
+    put(places.own, file.name, (EMBEDDED / file.name).read_bytes())
+    with pytest.raises(DataError, match=r"this is really t10k-labels-idx1-"
+                       r"ubyte\.gz of fashion-mnist\. Delete"):
+        load(MNIST, file, places.own)
+
+
+@pytest.mark.parametrize(("file", "shape", "what"), [
+    (FILES[1], (40, 4, 4),
+     r"the magic number is 2051 \(images\), expected 2049 \(labels\)"),
+    (IMAGES, (40,),
+     r"the magic number is 2049 \(labels\), expected 2051 \(images\)"),
+    (IMAGES, (40, 16),
+     r"the magic number is 2050, expected 2051 \(images\)")])
+def test_wrong_magic_number_is_named(places, file, shape, what):
+    """Images in the place of labels, whatever images they are."""
+    put(places.own, file.name, gzip.compress(content(shape, 99)))
+    with pytest.raises(DataError, match=what):
+        load(TINY, file, places.own)
+
+
+def test_no_mnist_to_be_had_is_one_clear_error(places, transfer):
+    def fail(url, path):
+        raise OSError("no route to host")
+    urls = transfer(fail)
+    with pytest.raises(DataError) as caught:
+        mnist(train=True)
+    assert len(urls) == 2 * len(MNIST.sources)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == ("train-images-idx3-ubyte.gz of mnist is nowhere to "
+                        "be had.")
+    assert lines[-1].endswith(
+        f"into {Path(os.environ['D2LZH_DATA']) / 'mnist'}.")

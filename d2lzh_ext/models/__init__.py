@@ -45,6 +45,16 @@ from d2lzh_ext.models.lenet import (
 from d2lzh_ext.models.lenet_bn import (
     lenet_bn,
 )
+from d2lzh_ext.models.mnist import (
+    TruncatedNormal,
+    classic_net,
+    deep_convnet,
+    first_images,
+    he_normal,
+    mnist_iters,
+    new_trainer,
+    random_shifts,
+)
 from d2lzh_ext.models.nin import (
     nin,
     nin_block,
