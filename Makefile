@@ -16,7 +16,7 @@ compile = $(python) -m uv pip compile --quiet --universal \
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lab outputs export navigation torch bench seeds book \
-	measured pins clean setup setup-test
+	speed measured pins clean setup setup-test
 
 help:  ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -60,6 +60,9 @@ seeds: setup-test  ## train each network from five seeds; NETWORK=vgg one
 
 book: setup-test  ## a chapter's book setting, resumed if cut; CHAPTER=11
 	@$(python) benchmarks/book.py $(or $(CHAPTER),05)
+
+speed: setup-test  ## time every network; NETWORK=vgg one; nothing else may run
+	$(python) benchmarks/speed.py $(NETWORK)
 
 measured: setup-test  ## outputs of all chapters, with their time and memory
 	$(python) benchmarks/chapters.py

@@ -4,7 +4,8 @@ Three recipes: `classic` from one seed, `published` and `improved` (of
 DeepConvNet) from three. Writes data/results/mnist.json after each run, which
 the chapter quotes; a run that is recorded with the same setting is skipped,
 and one that was cut goes on after its last finished epoch, so the script can
-be stopped and started again. Each run has a process of its own. No epoch is chosen: the test images are looked at once, after the last.
+be stopped and started again. Each run has a process of its own. No epoch is
+chosen: the test images are looked at once, after the last.
 
 Usage: python benchmarks/mnist.py [--fast] [RECIPE ...]
 RECIPE: only these. --fast checks on 256 images of Fashion-MNIST that all of
@@ -114,13 +115,13 @@ def table(runs: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recipe", nargs="*", choices=[[], *RECIPES])
     parser.add_argument("--fast", action="store_true")
     parser.add_argument("--train", nargs=2, metavar=("RECIPE", "SEED"),
                         help="one run in this process; prints JSON")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.train:
         recipe, seed = options.train
         with contextlib.redirect_stdout(sys.stderr):  # its epochs

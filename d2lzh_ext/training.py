@@ -220,7 +220,7 @@ def train_ch5(net: gluon.Block, train_iter: Batches, test_iter: Batches,
             if len(history.loss) < num_epochs:
                 history.resumed.append(len(history.loss))
             print(f"epochs 1 to {len(history.loss)} are in "
-                  f"{os.fspath(checkpoint)}")
+                  f"{os.path.basename(checkpoint)}")
     for epoch in range(len(history.loss) + 1, num_epochs + 1):
         batch_losses, correct, n, start = [], [], 0, time.time()
         num_classes = 0

@@ -74,6 +74,36 @@ def test_fast_mode_trains_a_network():
     assert "lenet_bn   seed 0  test acc" in done.stdout
 
 
+def test_fast_mode_times_two_networks():
+    pytest.importorskip("psutil", reason="the benchmark measures with it")
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "speed.py", "--fast",
+         "lenet_bn", "densenet"], text=True, capture_output=True,
+        timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for network in ("lenet_bn", "densenet"):
+        assert f"{network:10}  32 pixels" in done.stdout
+    assert done.stdout.count(", predict ") == 2
+
+
+def test_every_network_was_timed_at_the_sizes_of_its_settings(script):
+    speed, records = script("speed"), script("records")
+    record = records.load(speed.NAME)
+    assert record["networks"].keys() == speed.MODULES.keys()
+    for network, entries in record["networks"].items():
+        timed = {int(side): (entry["batch_size"], entry["optimizer"])
+                 for side, entry in entries.items()}
+        assert timed == {
+            side: (setting["batch_size"], setting["optimizer"])
+            for side, setting in speed.sizes(network).items()}, (
+            f"run `make speed NETWORK={network}`")
+        for entry in entries.values():
+            assert len(entry["train"]) == len(entry["predict"]) == 5
+            assert min(entry["predict"]) > 0
+            assert (statistics.median(entry["predict"])
+                    < statistics.median(entry["train"]))
+
+
 def test_every_chapter_runs_within_its_limits(script):
     chapters, records = script("chapters"), script("records")
     measured = records.load(chapters.NAME)["chapters"]

@@ -48,6 +48,12 @@ CONTENTS = {
         "ResNet-18 and ResNet-50; shortcuts and the gradient",
     "12-densenet":
         "DenseNet and DenseNet-121; concatenation, transition layers",
+    "14-mnist":
+        "the classic tutorial network and DeepConvNet on MNIST; shifts; "
+        "why test images must not choose the epoch",
+    "16-compare":
+        "all networks compared: accuracy against parameters, work and time; "
+        "Pareto fronts; seeds and chance; long runs with checkpoints",
 }
 TOP, BOTTOM = "navigation-top", "navigation-bottom"
 BEGIN, END = "<!-- chapters: begin -->", "<!-- chapters: end -->"
