@@ -21,7 +21,8 @@ from d2lzh_ext import models
 # The function of d2lzh_ext.models, and the module with its SETTINGS.
 MODULES = {"lenet": "lenet", "alexnet": "alexnet", "vgg": "vgg",
            "nin": "nin", "googlenet": "googlenet", "lenet_bn": "lenet_bn",
-           "resnet18": "resnet", "densenet": "densenet"}
+           "resnet18": "resnet", "densenet": "densenet",
+           "zfnet_small": "zfnet"}
 FOLDER = records.ROOT / "output" / "book"  # where checkpoints go
 
 

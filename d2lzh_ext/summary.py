@@ -98,14 +98,30 @@ def _macs(block: gluon.Block, weight: Shape, output: Shape) -> int:
     """Multiply-accumulates of one layer, by the shapes of its arrays."""
     if isinstance(block, nn.Dense):  # weight: (outputs, inputs)
         return math.prod(output) * weight[1]
+    if isinstance(block, (nn.Conv1DTranspose, nn.Conv2DTranspose,
+                          nn.Conv3DTranspose)):
+        # Each place of the input meets every weight once.
+        return output[0] * _places_before(block, output) * math.prod(weight)
     if isinstance(block, nn.conv_layers._Conv):
-        kernel = math.prod(weight[2:])
-        if isinstance(block, (nn.Conv1DTranspose, nn.Conv2DTranspose,
-                              nn.Conv3DTranspose)):
-            raise ValueError("transposed convolutions are not counted yet")
         # weight: (outputs, inputs of a group, height, width)
-        return math.prod(output) * weight[1] * kernel
+        return math.prod(output) * weight[1] * math.prod(weight[2:])
     return 0
+
+
+def _places_before(block: Any, output: Shape) -> int:
+    """Places of the map (height × width) that a transposed convolution got.
+
+    The sizes before it follow from those after it: the formula of a
+    convolution's output size, from output to input.
+    """
+    options = block._kwargs
+    sizes = [size for axis, size in zip(options["layout"], output)
+             if axis in "DHW"]
+    return math.prod(
+        (size + 2 * padding - adj - (kernel - 1) * dilation - 1) // stride + 1
+        for size, kernel, stride, padding, dilation, adj in zip(
+            sizes, *(options[name] for name in (
+                "kernel", "stride", "pad", "dilate", "adj"))))
 
 
 def _run(net: gluon.Block, X: Any) -> list[tuple[str, gluon.Block, Any]]:
@@ -180,8 +196,9 @@ def summary(net: gluon.Block, input_shape: Shape) -> Summary:
 
     Returns:
         The table; it prints as text, and has `layers`, `parameters` and
-        `macs`. Multiply-accumulates are those of convolutions and dense
-        layers, without the bias.
+        `macs`. Multiply-accumulates are those of convolutions, transposed
+        convolutions and dense layers, without the bias; those with the
+        zeros of a padding, or that a transposed convolution crops, count.
 
     Raises:
         ValueError: The shape is no shape, or does not fit the network; the

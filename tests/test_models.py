@@ -41,11 +41,13 @@ BOOK = [
     ("googlenet", 96, 5_977_530, 276_066_304),
     ("resnet18", 96, 11_178_378, 318_657_536),
     ("densenet", 96, 758_226, 129_077_168),
+    ("zfnet_small", 64, 2_515_946, 50_154_688),
 ]
 # ... and as published, the latter in 10^9 with two or three places; for
-# NiN only the parameters are.
+# ZFNet and NiN only the parameters are.
 PAPER = [
     ("alexnet_paper", 227, 62_378_344, "1.135"),
+    ("zfnet", 224, 62_357_608, None),
     ("vgg16", 224, 138_357_544, "15.47"),
     ("nin_paper", 224, 7_595_176, None),
     ("googlenet_paper", 224, 6_998_552, "1.58"),

@@ -175,6 +175,16 @@ def torch_alexnet(channels: int, features: int, classes: int,
         *dense(features, 4096, 4096, classes))
 
 
+def torch_zfnet(channels: int, widths: tuple[int, int, int, int, int],
+                second_stride: int, sizes: tuple[int, ...]) -> Any:
+    a, b, c, d, e = widths
+    return torch.nn.Sequential(
+        *relu_conv(channels, a, 7, 2, 1), pool(3, 2, 1),
+        *relu_conv(a, b, 5, second_stride), pool(3, 2, 1),
+        *relu_conv(b, c, 3, 1, 1), *relu_conv(c, d, 3, 1, 1),
+        *relu_conv(d, e, 3, 1, 1), pool(3, 2), *dense(*sizes))
+
+
 def torch_vgg() -> Any:
     chain, before = [], 1
     for number, channels in ((1, 16), (1, 32), (2, 64), (2, 128), (2, 128)):
@@ -314,6 +324,10 @@ def copy_to_torch(net: Any, module: Any) -> None:
     ("googlenet_paper", lambda: torch_googlenet(3, 1000, True), 3, 224),
     ("resnet18", lambda: torch_resnet18(), 1, 96),
     ("densenet", lambda: torch_densenet(), 1, 96),
+    ("zfnet_small", lambda: torch_zfnet(
+        1, (48, 128, 192, 192, 128), 1, (512, 1024, 1024, 10)), 1, 64),
+    ("zfnet", lambda: torch_zfnet(
+        3, (96, 256, 384, 384, 256), 2, (9216, 4096, 4096, 1000)), 3, 224),
 ])
 def test_equals_pytorch(name: str, make: Callable[[], Any], channels: int,
                         side: int) -> None:

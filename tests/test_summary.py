@@ -1,6 +1,8 @@
 """The table against the published counts and Gluon's model zoo."""
 from __future__ import annotations
 
+import math
+
 import pytest
 from mxnet import init, nd
 from mxnet.gluon import nn
@@ -101,8 +103,44 @@ def test_a_shape_that_does_not_fit_is_explained(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_transposed_convolution_is_refused():
+@pytest.mark.parametrize("size, kernel, strides, padding, extra, groups", [
+    (4, 2, 1, 0, 0, 1), (5, 3, 2, 1, 0, 1), (5, 3, 2, 1, 1, 1),
+    (6, 7, 3, 2, 2, 2)])
+def test_transposed_convolution_meets_every_weight_at_every_input_place(
+        size, kernel, strides, padding, extra, groups):
     net = nn.HybridSequential()
-    net.add(nn.Conv2DTranspose(3, 2))
-    with pytest.raises(ValueError, match="transposed"):
-        d2l.summary(net, (1, 1, 4, 4))
+    net.add(nn.Conv2DTranspose(6, kernel, strides, padding, extra,
+                               groups=groups, in_channels=4))
+    (layer,) = d2l.summary(net, (2, 4, size, size)).layers
+    weights = 4 * (6 // groups) * kernel ** 2
+    assert layer.parameters == weights + 6
+    assert layer.macs == 2 * size ** 2 * weights
+    net.initialize()
+    assert net(nd.zeros((2, 4, size, size))).shape == layer.output_shape
+
+
+def test_transposed_convolution_works_as_much_as_the_convolution():
+    """It walks the same pairs of places, the other way."""
+    there, back = nn.HybridSequential(), nn.HybridSequential()
+    there.add(nn.Conv2D(8, 7, strides=2, padding=1, use_bias=False))
+    back.add(nn.Conv2DTranspose(3, 7, strides=2, padding=1,
+                                output_padding=1, use_bias=False))
+    first = d2l.summary(there, (1, 3, 64, 64))
+    second = d2l.summary(back, first.layers[0].output_shape)
+    assert second.layers[0].output_shape == (1, 3, 64, 64)
+    assert (first.macs, first.parameters) == (second.macs, second.parameters)
+
+
+def test_transposed_convolutions_of_one_and_three_dimensions():
+    for layer, shape in ((nn.Conv1DTranspose(2, 3, strides=2), (1, 4, 5)),
+                         (nn.Conv3DTranspose(2, 3), (1, 4, 5, 6, 7))):
+        net = nn.HybridSequential()
+        net.add(layer)
+        places, weights = math.prod(shape[2:]), 4 * 2 * 3 ** (len(shape) - 2)
+        assert d2l.summary(net, shape).macs == places * weights
+
+
+def test_dilated_transposed_convolution():
+    net = nn.HybridSequential()
+    net.add(nn.Conv2DTranspose(2, 3, strides=2, dilation=2, in_channels=1))
+    assert d2l.summary(net, (1, 1, 5, 5)).macs == 25 * 18

@@ -48,6 +48,8 @@ CONTENTS = {
         "ResNet-18 and ResNet-50; shortcuts and the gradient",
     "12-densenet":
         "DenseNet and DenseNet-121; concatenation, transition layers",
+    "13-zfnet":
+        "ZFNet; filters, feature maps, the deconvnet, occlusion, saliency",
     "14-mnist":
         "the classic tutorial network and DeepConvNet on MNIST; shifts; "
         "why test images must not choose the epoch",

@@ -85,3 +85,23 @@ from d2lzh_ext.models.vgg import (
     vgg16,
     vgg_block,
 )
+from d2lzh_ext.models.zfnet import (
+    crop_square,
+    deconvnet,
+    deconvnet_rule,
+    feature_maps,
+    field_square,
+    gradient_rule,
+    layer_back,
+    max_pool2d_switches,
+    object_share,
+    occluded,
+    occlusion_map,
+    project_back,
+    saliency,
+    strongest_places,
+    transposed,
+    unpool,
+    zfnet,
+    zfnet_small,
+)
