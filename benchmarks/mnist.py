@@ -115,7 +115,7 @@ def table(runs: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recipe", nargs="*", choices=[[], *RECIPES])
     parser.add_argument("--fast", action="store_true")
@@ -127,7 +127,7 @@ def main(arguments: list[str] | None = None) -> None:
         with contextlib.redirect_stdout(sys.stderr):  # its epochs
             run = train(recipe, int(seed), options.fast)
         print(json.dumps(run))
-        return
+        return 0
     chosen = options.recipe or list(RECIPES)
     wanted = [(recipe, seed) for recipe, (_, _, seeds) in RECIPES.items()
               for seed in (seeds[:1] if options.fast else seeds)]
@@ -148,7 +148,8 @@ def main(arguments: list[str] | None = None) -> None:
         if not options.fast:
             records.save(NAME, {"provenance": where, "runs": runs})
     print(table(runs))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

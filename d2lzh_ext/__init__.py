@@ -25,6 +25,7 @@ from d2lzh_ext.data import (
     mnist,
 )
 from d2lzh_ext.devices import try_all_gpus, try_gpu
+from d2lzh_ext.faces import synthetic_faces
 from d2lzh_ext.idx import DataError
 from d2lzh_ext.plotting import (
     confusion_matrix,

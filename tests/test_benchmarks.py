@@ -156,3 +156,41 @@ def test_mnist_is_learnt_as_well_as_published(script):
     assert test["classic"] >= 0.992
     assert test["improved"] >= 0.9938
     assert valid["improved"] > valid["published"]
+
+
+def test_the_readme_shows_the_book_runs_and_they_are_as_published(script):
+    book, records, networks = (script(name) for name in (
+        "book", "records", "networks"))
+    record = records.load(book.NAME)
+    assert book.table(record) in (ROOT / "README.md").read_text(
+        encoding="utf-8")
+    for network, entry in record["runs"].items():
+        assert entry["setting"] == networks.readable(
+            networks.setting(network, "book")), f"run {network} anew"
+        assert len(entry["loss"]) == len(entry["seconds"]) == 5
+        assert entry["provenance"]["commit"]
+        if network in book.PUBLISHED:
+            _, _, least, most = book.PUBLISHED[network]
+            assert least <= entry["test_acc"][-1] <= most
+
+
+@pytest.mark.parametrize("chapter, printed", [
+    ("05", "| `lenet` | 28 | 2 |"), ("lenet_bn", "| `lenet_bn` | 28 | 2 |"),
+    ("14", "| improved | 1 |"), ("15-keypoints", "held-out faces: ")])
+def test_make_book_runs_each_kind_of_chapter(tmp_path, chapter, printed):
+    pytest.importorskip("psutil", reason="the benchmarks measure with it")
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "book.py", "--fast",
+         "--folder", tmp_path, chapter],
+        text=True, capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert printed in done.stdout
+
+
+def test_make_book_names_the_chapters_that_there_are():
+    pytest.importorskip("psutil", reason="the benchmarks measure with it")
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "book.py", "01"],
+        text=True, capture_output=True, timeout=300)
+    assert done.returncode == 2
+    assert "11-resnet: resnet18" in done.stderr

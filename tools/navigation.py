@@ -53,6 +53,9 @@ CONTENTS = {
     "14-mnist":
         "the classic tutorial network and DeepConvNet on MNIST; shifts; "
         "why test images must not choose the epoch",
+    "15-keypoints":
+        "regression: facial keypoints to a pixel; reading a CSV file; masks "
+        "for missing values",
     "16-compare":
         "all networks compared: accuracy against parameters, work and time; "
         "Pareto fronts; seeds and chance; long runs with checkpoints",

@@ -16,6 +16,10 @@ from d2lzh_ext.models.channels import (
     corr2d_multi_in_out_1x1,
     im2col,
 )
+from d2lzh_ext.models.compare import (
+    pareto_front,
+    permutation_p,
+)
 from d2lzh_ext.models.convolution import (
     convolve2d,
     corr2d,
@@ -38,6 +42,16 @@ from d2lzh_ext.models.googlenet import (
     googlenet,
     googlenet_paper,
     inception_net,
+)
+from d2lzh_ext.models.keypoints import (
+    KeypointHistory,
+    keypoint_data,
+    keypoint_net,
+    keypoint_trainer,
+    learning_rates,
+    predict_keypoints,
+    run_epoch,
+    train_keypoints,
 )
 from d2lzh_ext.models.lenet import (
     lenet,

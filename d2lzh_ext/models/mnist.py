@@ -120,7 +120,7 @@ SETTINGS = {
                  optimizer='adam', learning_rate=0.001, falling=False,
                  shifts=0),
     'quick': dict(data='fashion_mnist', batch_size=100, num_train=10_000,
-                  num_valid=5000, num_check=1000, num_epochs=6,
+                  num_valid=5000, num_check=1000, num_epochs=8,
                   optimizer='adam', learning_rate=0.001, falling=False,
                   shifts=0),
 }
