@@ -1,11 +1,12 @@
 """Train chapter 14's networks on all of MNIST, as its `book` settings say.
 
 Three recipes: `classic` from one seed, `published` and `improved` (of
-DeepConvNet) from three. Writes data/results/mnist.json after each run, which
-the chapter quotes; a run that is recorded with the same setting is skipped,
-and one that was cut goes on after its last finished epoch, so the script can
-be stopped and started again. Each run has a process of its own. No epoch is
-chosen: the test images are looked at once, after the last.
+DeepConvNet) from three. Writes data/results/mnist.json, which the chapter
+quotes, and the README's table after each run; one that is recorded with the
+same setting is skipped, and one that was cut goes on after its last finished
+epoch, so the script can be stopped and started again. Each run has a process
+of its own. No epoch is chosen: the test images are looked at once, after the
+last.
 
 Usage: python benchmarks/mnist.py [--fast] [RECIPE ...]
 RECIPE: only these. --fast checks on 256 images of Fashion-MNIST that all of
@@ -147,6 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
         runs.sort(key=lambda run: wanted.index((run["recipe"], run["seed"])))
         if not options.fast:
             records.save(NAME, {"provenance": where, "runs": runs})
+            records.show_in_readme(NAME, table(runs))
     print(table(runs))
     return 0
 

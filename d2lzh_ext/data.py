@@ -12,7 +12,7 @@ import math
 import operator
 import os
 from collections.abc import Iterator
-from typing import Any, Callable, overload
+from typing import Any, Callable
 
 import mxnet as mx
 import numpy as np
@@ -291,24 +291,6 @@ def _loaders(
             loader(*_arrays(dataset, False, root), num_test))
 
 
-@overload
-def load_data_fashion_mnist(
-        batch_size: int, resize: int | None = ...,
-        root: str | os.PathLike[str] = ..., num_train: int | None = ...,
-        num_test: int | None = ..., num_valid: None = ...,
-        one_hot: bool = ..., augment: Augment | None = ...
-        ) -> tuple[ArrayLoader, ArrayLoader]: ...
-
-
-@overload
-def load_data_fashion_mnist(
-        batch_size: int, resize: int | None = ...,
-        root: str | os.PathLike[str] = ..., num_train: int | None = ...,
-        num_test: int | None = ..., *, num_valid: int,
-        one_hot: bool = ..., augment: Augment | None = ...
-        ) -> tuple[ArrayLoader, ArrayLoader, ArrayLoader]: ...
-
-
 def load_data_fashion_mnist(
         batch_size: int, resize: int | None = None,
         root: str | os.PathLike[str] = _ROOT, num_train: int | None = None,
@@ -345,24 +327,6 @@ def load_data_fashion_mnist(
     """
     return _loaders(FASHION_MNIST, batch_size, resize, root, num_train,
                     num_test, num_valid, one_hot, augment)
-
-
-@overload
-def load_data_mnist(
-        batch_size: int, resize: int | None = ...,
-        root: str | os.PathLike[str] = ..., num_train: int | None = ...,
-        num_test: int | None = ..., num_valid: None = ...,
-        one_hot: bool = ..., augment: Augment | None = ...
-        ) -> tuple[ArrayLoader, ArrayLoader]: ...
-
-
-@overload
-def load_data_mnist(
-        batch_size: int, resize: int | None = ...,
-        root: str | os.PathLike[str] = ..., num_train: int | None = ...,
-        num_test: int | None = ..., *, num_valid: int,
-        one_hot: bool = ..., augment: Augment | None = ...
-        ) -> tuple[ArrayLoader, ArrayLoader, ArrayLoader]: ...
 
 
 def load_data_mnist(

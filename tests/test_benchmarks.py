@@ -156,6 +156,8 @@ def test_mnist_is_learnt_as_well_as_published(script):
     assert test["classic"] >= 0.992
     assert test["improved"] >= 0.9938
     assert valid["improved"] > valid["published"]
+    assert mnist.table(runs) in (ROOT / "README.md").read_text(
+        encoding="utf-8")
 
 
 def test_the_readme_shows_the_book_runs_and_they_are_as_published(script):

@@ -68,7 +68,7 @@ SETTINGS = {
                   initializer=init.Xavier('gaussian', 'in', 2)),
 }
 
-# %% ../../chapters/13-zfnet.ipynb #13-zfnet-30
+# %% ../../chapters/13-zfnet.ipynb #13-zfnet-32
 def feature_maps(layers: Iterable[Any], X: nd.NDArray) -> list[nd.NDArray]:
     """The output of every layer of a chain, from first to last.
 
@@ -80,7 +80,7 @@ def feature_maps(layers: Iterable[Any], X: nd.NDArray) -> list[nd.NDArray]:
         maps.append(X)
     return maps
 
-# %% ../../chapters/13-zfnet.ipynb #13-zfnet-39
+# %% ../../chapters/13-zfnet.ipynb #13-zfnet-41
 def max_pool2d_switches(X: np.ndarray, size: int, stride: int,
                         padding: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Max pooling of X (n, c, H, W), and where each maximum was.
@@ -114,7 +114,7 @@ def unpool(Y: np.ndarray, switches: np.ndarray,
               Y.reshape(len(X), -1))
     return X.reshape(shape)
 
-# %% ../../chapters/13-zfnet.ipynb #13-zfnet-47
+# %% ../../chapters/13-zfnet.ipynb #13-zfnet-49
 def transposed(layer: Any, X: nd.NDArray, R: nd.NDArray) -> nd.NDArray:
     """R through the transposed weights of a Conv2D or Dense layer.
 
@@ -128,7 +128,7 @@ def transposed(layer: Any, X: nd.NDArray, R: nd.NDArray) -> nd.NDArray:
         return nd.dot(R, weight).reshape(X.shape)
     options = {name: layer._kwargs[name]
                for name in ('kernel', 'stride', 'pad', 'dilate')}
-    # Rows and columns at the end of X that no window reaches.
+    # Rows and columns at the end of the padded X that no window reaches.
     rest = [(size + 2 * pad - dilate * (kernel - 1) - 1) % stride
             for size, kernel, stride, pad, dilate
             in zip(X.shape[2:], *options.values())]
@@ -136,7 +136,7 @@ def transposed(layer: Any, X: nd.NDArray, R: nd.NDArray) -> nd.NDArray:
         R, weight, num_filter=X.shape[1], adj=rest, no_bias=True,
         num_group=layer._kwargs['num_group'], **options)
 
-# %% ../../chapters/13-zfnet.ipynb #13-zfnet-51
+# %% ../../chapters/13-zfnet.ipynb #13-zfnet-53
 def deconvnet_rule(R: nd.NDArray, Y: nd.NDArray) -> nd.NDArray:
     """Down through a ReLU with the output Y: rectify what comes down."""
     return nd.relu(R)
@@ -146,7 +146,7 @@ def gradient_rule(R: nd.NDArray, Y: nd.NDArray) -> nd.NDArray:
     """Down through a ReLU with the output Y: pass where it let pass."""
     return R * (Y > 0)
 
-# %% ../../chapters/13-zfnet.ipynb #13-zfnet-54
+# %% ../../chapters/13-zfnet.ipynb #13-zfnet-56
 def layer_back(layer: Any, X: nd.NDArray, Y: nd.NDArray, R: nd.NDArray,
                rule: Callable[..., nd.NDArray] = deconvnet_rule) -> nd.NDArray:
     """Bring R from the output Y of a layer to its input X."""
@@ -182,7 +182,7 @@ def project_back(net: Any, X: nd.NDArray, layer: int, R: nd.NDArray,
         R = layer_back(layers[i], values[i], values[i + 1], R, rule)
     return R
 
-# %% ../../chapters/13-zfnet.ipynb #13-zfnet-59
+# %% ../../chapters/13-zfnet.ipynb #13-zfnet-61
 def strongest_places(maps: nd.NDArray) -> list[tuple[int, int]]:
     """Row and column of the largest number of each map; maps (n, h, w)."""
     best = maps.reshape((len(maps), -1)).argmax(axis=1).asnumpy()
@@ -206,7 +206,7 @@ def deconvnet(net: Any, X: nd.NDArray, layer: int, channel: int,
         R[i, channel, row, column] = Y[i, channel, row, column]
     return project_back(net, X, layer, R, rule)
 
-# %% ../../chapters/13-zfnet.ipynb #13-zfnet-60
+# %% ../../chapters/13-zfnet.ipynb #13-zfnet-62
 def field_square(net: Any, layer: int, row: int, column: int
                  ) -> tuple[int, int, int]:
     """Top, left and side of the square that a place depends on, in pixels.
@@ -231,7 +231,7 @@ def crop_square(image: np.ndarray, top: int, left: int, size: int
     framed = np.pad(image, size)
     return framed[top + size:top + 2 * size, left + size:left + 2 * size]
 
-# %% ../../chapters/13-zfnet.ipynb #13-zfnet-77
+# %% ../../chapters/13-zfnet.ipynb #13-zfnet-80
 def occluded(image: nd.NDArray, places: Sequence[tuple[int, int]],
              size: int, grey: float) -> nd.NDArray:
     """Copies of a picture (c, H, W), each with a square of `size` pixels.
@@ -265,7 +265,7 @@ def occlusion_map(net: Any, image: nd.NDArray, label: int, size: int = 16,
         found.append(nd.softmax(net(X))[:, label].asnumpy())
     return np.concatenate(found).reshape(rows, columns)
 
-# %% ../../chapters/13-zfnet.ipynb #13-zfnet-83
+# %% ../../chapters/13-zfnet.ipynb #13-zfnet-86
 def object_share(image: np.ndarray, size: int = 16, stride: int = 4,
                  threshold: float = 0.1) -> np.ndarray:
     """Share of bright pixels under each square of `occlusion_map`.
@@ -276,7 +276,7 @@ def object_share(image: np.ndarray, size: int = 16, stride: int = 4,
         image > threshold, (size, size))[::stride, ::stride]
     return windows.mean(axis=(2, 3))
 
-# %% ../../chapters/13-zfnet.ipynb #13-zfnet-88
+# %% ../../chapters/13-zfnet.ipynb #13-zfnet-91
 def saliency(net: Any, X: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
     """How strongly each pixel moves the score of a class: (n, H, W).
 
