@@ -54,8 +54,8 @@ CONTENTS = {
         "the classic tutorial network and DeepConvNet on MNIST; shifts; "
         "why test images must not choose the epoch",
     "15-keypoints":
-        "regression: facial keypoints to a pixel; reading a CSV file; masks "
-        "for missing values",
+        "regression: facial keypoints to under two pixels; reading a CSV "
+        "file; masks for missing values",
     "16-compare":
         "all networks compared: accuracy against parameters, work and time; "
         "Pareto fronts; seeds and chance; long runs with checkpoints",
