@@ -72,8 +72,8 @@ FASHION_MNIST = DataSet(
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"))
 
 # Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-based learning
-# applied to document recognition", Proceedings of the IEEE 86(11), 1998. It
-# has no licence that would allow to embed it.
+# applied to document recognition", Proceedings of the IEEE 86(11), 1998. Not
+# embedded.
 MNIST = DataSet(
     name="mnist",
     train=(
