@@ -357,13 +357,14 @@ def test_saliency_is_the_size_of_the_derivative(trained, compiled):
         assert found.shape == (3, 28, 28)
         assert X.grad is None
         errors = []
-        for i, row, column in np.random.RandomState(0).randint(
-                0, 28, (30, 3)) % (3, 28, 28):
+        # As Python's integers: MXNet 1.9.1 cannot read those of NumPy 2.
+        for i, row, column in (np.random.RandomState(0).randint(
+                0, 28, (30, 3)) % (3, 28, 28)).tolist():
             scores = []
             for step in (-1e-3, 1e-3):
                 moved = X.copy()
                 moved[i, 0, row, column] += step
-                scores.append(net(moved)[i, y[i].asscalar()].asscalar())
+                scores.append(net(moved)[i, int(y[i].asscalar())].asscalar())
             slope = abs(scores[1] - scores[0]) / 2e-3
             errors.append(abs(found[i, row, column] - slope))
         # The median, because a step may cross a bend of a ReLU.
