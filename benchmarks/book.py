@@ -12,7 +12,6 @@ checks on 256 images that all of it runs, and records nothing.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from networks import MODULES
 
 import d2lzh_ext as d2l
 from d2lzh_ext import models
-from d2lzh_ext.compat import num_cores
 from d2lzh_ext.models.compare import PUBLISHED
 
 NAME = "book-runs"  # of the record
@@ -58,7 +56,7 @@ def run(network: str, setting: dict[str, Any], folder: Path
         "test_acc": history.test_acc,
         "seconds": [round(seconds, 1) for seconds in history.seconds],
         "resumed": history.resumed,
-        "threads": int(os.environ.get("OMP_NUM_THREADS") or num_cores()),
+        "threads": networks.threads(),
         "provenance": records.provenance(f"make book CHAPTER={network}")}
 
 

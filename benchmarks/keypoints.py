@@ -9,7 +9,6 @@ Usage: python benchmarks/keypoints.py [--fast]
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -23,7 +22,6 @@ import networks
 import records
 
 from d2lzh_ext import keypoints
-from d2lzh_ext.compat import num_cores
 from d2lzh_ext.models import keypoints as chapter
 
 NAME = "keypoints"  # of the record
@@ -52,7 +50,7 @@ def train(setting: dict[str, Any], checkpoint: Path) -> dict[str, Any]:
         "test_rmse_pixels": history.test_rmse[-1],
         "baseline_rmse_pixels": float(
             keypoints.rmse(y_train.mean(axis=0), y_test)),
-        "threads": int(os.environ.get("OMP_NUM_THREADS") or num_cores())}
+        "threads": networks.threads()}
 
 
 def main(arguments: list[str] | None = None) -> int:

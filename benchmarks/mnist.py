@@ -17,9 +17,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import statistics
-import subprocess
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -30,7 +28,6 @@ import d2lzh_ext as d2l  # first: it makes `import mxnet` work
 import networks
 import records
 
-from d2lzh_ext.compat import num_cores
 from d2lzh_ext.models import mnist
 
 NAME = "mnist"  # of the record
@@ -69,7 +66,7 @@ def train(recipe: str, seed: int, fast: bool) -> dict[str, Any]:
     return {
         "recipe": recipe, "seed": seed, "setting": numbers,
         "device": ctx.device_type,
-        "threads": int(os.environ.get("OMP_NUM_THREADS") or num_cores()),
+        "threads": networks.threads(),
         "loss": [round(loss, 5) for loss in history.loss],
         # on setting["num_check"] validation images, after each epoch
         "check_acc": history.test_acc,
@@ -78,15 +75,6 @@ def train(recipe: str, seed: int, fast: bool) -> dict[str, Any]:
         "test_acc": d2l.evaluate_accuracy(test_iter, net, ctx),
         "seconds": round(sum(history.seconds), 1),
     }
-
-
-def in_its_own_process(recipe: str, seed: int, fast: bool) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, __file__, "--train", recipe, str(seed),
-         *(["--fast"] if fast else [])],
-        stdout=subprocess.PIPE, text=True, check=True)
-    run: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return run
 
 
 def find(runs: list[dict[str, Any]], recipe: str, seed: int
@@ -138,7 +126,9 @@ def main(arguments: list[str] | None = None) -> int:
     for recipe, seed in wanted:
         if recipe not in chosen or find(runs, recipe, seed):
             continue
-        run = in_its_own_process(recipe, seed, options.fast)
+        run = networks.in_its_own_process(
+            __file__, "--train", recipe, str(seed),
+            *(["--fast"] if options.fast else []))
         where = records.provenance("python benchmarks/mnist.py")
         run.update(date=where["date"], commit=where["commit"])
         print(f"{recipe:10} seed {seed}  validation acc "

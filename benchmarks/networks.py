@@ -7,6 +7,8 @@ import inspect
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import records
 from mxnet import gluon
 
 from d2lzh_ext import models
+from d2lzh_ext.compat import num_cores
 
 # The function of d2lzh_ext.models, and the module with its SETTINGS.
 MODULES = {"lenet": "lenet", "alexnet": "alexnet", "vgg": "vgg",
@@ -46,6 +49,19 @@ def readable(setting: dict[str, Any]) -> dict[str, Any]:
     """The setting as JSON can hold it; an initialiser as its own JSON."""
     return {key: json.loads(value.dumps()) if hasattr(value, "dumps")
             else value for key, value in setting.items()}
+
+
+def threads() -> int:
+    """OpenMP's threads in this process: the environment's, or all cores."""
+    return int(os.environ.get("OMP_NUM_THREADS") or num_cores())
+
+
+def in_its_own_process(script: str, *words: str, **environment: str) -> Any:
+    """Run a script of this folder; what the last line it prints holds."""
+    done = subprocess.run(
+        [sys.executable, script, *words], env={**os.environ, **environment},
+        stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def checkpoint(name: str, setting: dict[str, Any], seed: int,

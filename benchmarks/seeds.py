@@ -13,10 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
-import sys
 from typing import Any
 
 import networks
@@ -41,12 +38,9 @@ def measure(network: str, fast: bool) -> dict[str, Any]:
         "setting": networks.readable(networks.setting(network, "quick")),
         "seeds": SEEDS[:1] if fast else SEEDS, "test_acc": []}
     for seed in entry["seeds"]:
-        done = subprocess.run(
-            [sys.executable, __file__, "--train", network, str(seed),
-             *(["--fast"] if fast else [])],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE, text=True, check=True)
-        accuracy = json.loads(done.stdout.splitlines()[-1])
+        accuracy = networks.in_its_own_process(
+            __file__, "--train", network, str(seed),
+            *(["--fast"] if fast else []), OMP_NUM_THREADS="1")
         entry["test_acc"].append(accuracy)
         print(f"{network:10} seed {seed}  test acc {accuracy:.3f}",
               flush=True)

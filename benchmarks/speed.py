@@ -15,11 +15,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -34,7 +31,6 @@ from mxnet import autograd, gluon
 from networks import MODULES
 
 from d2lzh_ext import models
-from d2lzh_ext.compat import num_cores
 from d2lzh_ext.compiling import compile_network
 
 NAME = "speed"  # of the record
@@ -101,16 +97,6 @@ def measure(network: str, setting: dict[str, Any]) -> dict[str, Any]:
             **timed, "peak_mib": round(peak / 2**10, 1)}
 
 
-def alone(network: str, side: int, fast: bool) -> dict[str, Any]:
-    """`measure` in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, __file__, "--one", network, str(side),
-         *(["--fast"] if fast else [])],
-        stdout=subprocess.PIPE, text=True, check=True)
-    entry: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return entry
-
-
 def line(network: str, side: int, entry: dict[str, Any]) -> str:
     """Median and range of both times, as text."""
     parts = [f"{kind} {statistics.median(entry[kind]):.3f} "
@@ -138,15 +124,16 @@ def main() -> None:
         chosen = list(sizes(network))[:1 if options.fast else None]
         entries = {}
         for side in chosen:
-            entries[str(side)] = alone(network, side, options.fast)
+            entries[str(side)] = networks.in_its_own_process(
+                __file__, "--one", network, str(side),
+                *(["--fast"] if options.fast else []))
             print(line(network, FAST["resize"] if options.fast else side,
                        entries[str(side)]), flush=True)
         timed[network] = entries
         if not options.fast:
             records.save(NAME, {
                 "provenance": records.provenance("make speed"),
-                "threads": int(os.environ.get("OMP_NUM_THREADS")
-                               or num_cores()),
+                "threads": networks.threads(),
                 "networks": {name: timed[name] for name in MODULES
                              if name in timed}})
 
