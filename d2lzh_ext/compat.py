@@ -7,27 +7,22 @@ The package imports this module before anything else, so that
   stand on NumPy for just that time; NumPy is left as it was found.
 * `distutils` left the standard library in Python 3.12. Setuptools brings
   its own copy, which MXNet then uses.
-* MXNet by itself uses half of the processors and hands every operator to a
-  thread of its engine. Here OpenMP has all the cores, and a CPU gets the
-  synchronous engine; benchmarks/NOTES.md compares the two.
+* MXNet by itself uses half of the processors, and OpenMP's threads wait for
+  each other in a way that any other program upsets. Here OpenMP has all the
+  cores, and short waits; benchmarks/NOTES.md has the figures.
 """
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import importlib.util
 import os
 import platform
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-_ENGINE_NOTICE = b"MXNet start using engine"
 
 
 def _withdrawn(*args: Any, **kwargs: Any) -> None:
@@ -116,65 +111,6 @@ def _openmp_settings() -> Iterator[None]:
             del os.environ[name]
 
 
-@contextlib.contextmanager
-def _without_engine_notice() -> Iterator[None]:
-    """Drop the line with which MXNet's C++ side announces its engine.
-
-    Whatever else arrives on file descriptor 2 meanwhile is passed on.
-    """
-    try:
-        saved = os.dup(2)
-    except OSError:  # no standard error at all
-        yield
-        return
-    try:
-        with tempfile.TemporaryFile() as log:
-            os.dup2(log.fileno(), 2)
-            try:
-                yield
-            finally:
-                os.dup2(saved, 2)
-                log.seek(0)
-                for line in log:
-                    if _ENGINE_NOTICE not in line:
-                        os.write(2, line)
-    finally:
-        os.close(saved)
-
-
-def _one_thread_after_fork() -> None:
-    """Make forked children, a DataLoader's workers say, compute serially.
-
-    GNU OpenMP's threads do not survive a fork. With the synchronous engine
-    the forking thread owns a team, and the child's first parallel region
-    waits for it for ever. One thread needs no team.
-    """
-    libgomp = ctypes.CDLL("libgomp.so.1")
-    os.register_at_fork(
-        after_in_child=lambda: libgomp.omp_set_num_threads(1))
-
-
-def _has_cuda_wheel() -> bool:
-    """Whether the MXNet that would be imported is one of the CUDA wheels."""
-    spec = importlib.util.find_spec("mxnet")
-    if spec is None or spec.origin is None:
-        return False
-    site = Path(spec.origin).parent.parent
-    return any(site.glob("mxnet_cu*.dist-info"))
-
-
-def _choose_engine() -> None:
-    """Ask for MXNet's synchronous engine, unless there may be GPUs.
-
-    A GPU would have to wait for every operator. The variable is set before
-    the import, which starts the engine if it happens to fork, and stays set:
-    MXNet reads it again later, and custom operators give wrong results where
-    it contradicts the engine.
-    """
-    if platform.system() == "Linux" and not _has_cuda_wheel():
-        os.environ.setdefault("MXNET_ENGINE_TYPE", "NaiveEngine")
-
-
 def _cure() -> str:
     """What to do where MXNet is missing, for this platform."""
     system, machine = platform.system(), platform.machine()
@@ -194,8 +130,8 @@ def _cure() -> str:
 def import_mxnet() -> None:
     """Import MXNet so that later ``import mxnet`` statements just work.
 
-    An MXNet that is already imported is left as it is, engine included, as
-    are ``OMP_NUM_THREADS`` and ``MXNET_ENGINE_TYPE`` where they are set.
+    An MXNet that is already imported is left as it is, as is
+    ``OMP_NUM_THREADS`` where it is set.
 
     Raises:
         ImportError: MXNet, or a library it needs, is not there; the message
@@ -204,13 +140,12 @@ def import_mxnet() -> None:
     if sys.modules.get("mxnet") is not None:
         return
     try:
-        _choose_engine()
-        with _openmp_settings(), _without_engine_notice(), \
-                _numpy_names(), warnings.catch_warnings():
+        with _openmp_settings(), _numpy_names(), warnings.catch_warnings():
             # MXNet's sources are old; their warnings are not the reader's.
             warnings.simplefilter("ignore")
             import mxnet
-            mxnet.nd.waitall()  # the first use of the engine creates it
+            # The first use creates the engine, which asks how many threads.
+            mxnet.nd.waitall()
     except ModuleNotFoundError as error:
         if error.name == "mxnet":
             raise ImportError(
@@ -232,6 +167,3 @@ def import_mxnet() -> None:
             f"MXNet 1.9.1 does not work with NumPy {np.__version__}: "
             f"{error}. Install an older one: `pip install 'numpy<2.6'`."
         ) from error
-    if (platform.system() == "Linux"
-            and os.environ.get("MXNET_ENGINE_TYPE") == "NaiveEngine"):
-        _one_thread_after_fork()
