@@ -39,6 +39,7 @@ PORT = 9091  # of the scheduler, where nothing else is said
 # Importing MXNet is all that a scheduler and a server do; it ends with the
 # last worker.
 SERVE = ["-c", "import d2lzh_ext"]
+_ENGINE_NOTICE = "MXNet start using engine"
 _GRACE = 3.0  # seconds from SIGTERM to SIGKILL
 _LEAVE = 10.0  # seconds for scheduler and servers after the last worker
 _INTERVAL = 0.05  # seconds between two looks at the processes
@@ -66,7 +67,11 @@ def group_environment(host: str, port: int, num_workers: int,
     """
     return {"DMLC_PS_ROOT_URI": host, "DMLC_PS_ROOT_PORT": str(port),
             "DMLC_NUM_WORKER": str(num_workers),
-            "DMLC_NUM_SERVER": str(num_servers)}
+            "DMLC_NUM_SERVER": str(num_servers),
+            # One operation after the other. MXNet's threaded engine sends
+            # convolution weights while it brings them into another order,
+            # and now and then waits for an answer that does not come.
+            "MXNET_ENGINE_TYPE": "NaiveEngine"}
 
 
 def show(command: Sequence[str], host: str, port: int, num_workers: int,
@@ -128,8 +133,9 @@ def _dies_with_parent() -> Callable[[], Any] | None:
 
 def _pass_on(stream: IO[str], to: IO[str], name: str) -> None:
     for line in stream:
-        to.write(f"{name}: {line.rstrip()}\n")
-        to.flush()
+        if _ENGINE_NOTICE not in line:
+            to.write(f"{name}: {line.rstrip()}\n")
+            to.flush()
 
 
 def _start(group: list[_Member], name: str, words: Sequence[str],

@@ -175,7 +175,8 @@ def test_what_to_run_on_many_machines(capsys):
              for line in capsys.readouterr().out.splitlines()
              if not line.startswith("#")]
     shared = ["DMLC_PS_ROOT_URI=node0", "DMLC_PS_ROOT_PORT=9091",
-              "DMLC_NUM_WORKER=4", "DMLC_NUM_SERVER=2", "python"]
+              "DMLC_NUM_WORKER=4", "DMLC_NUM_SERVER=2",
+              "MXNET_ENGINE_TYPE=NaiveEngine", "python"]
     serve = ["-c", "import d2lzh_ext"]
     assert lines == [
         ["env", f"DMLC_ROLE={name}", *shared, *words]

@@ -59,6 +59,9 @@ CONTENTS = {
     "16-compare":
         "all networks compared: accuracy against parameters, work and time; "
         "Pareto fronts; seeds and chance; long runs with checkpoints",
+    "17-scale-out":
+        "several devices in one process, several processes around a "
+        "parameter server; what a step sends, and which networks gain",
 }
 TOP, BOTTOM = "navigation-top", "navigation-bottom"
 BEGIN, END = "<!-- chapters: begin -->", "<!-- chapters: end -->"

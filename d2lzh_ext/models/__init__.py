@@ -94,6 +94,10 @@ from d2lzh_ext.models.resnet import (
     resnet50,
     silence,
 )
+from d2lzh_ext.models.scale_out import (
+    smooth_net,
+    train_step,
+)
 from d2lzh_ext.models.vgg import (
     vgg,
     vgg16,
