@@ -179,3 +179,30 @@ def test_cores_are_those_of_the_container(monkeypatch, files, cores):
     monkeypatch.setattr(os, "sched_getaffinity",
                         lambda pid: set(range(64)), raising=False)
     assert compat.num_cores() == cores
+
+
+def test_import_reads_and_starts_nothing():
+    """Beyond MXNet and d2lzh, which are imported before it is watched."""
+    done = run("""
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+spec = spec_from_file_location("compat", "d2lzh_ext/compat.py")
+compat = module_from_spec(spec)
+spec.loader.exec_module(compat)
+compat.import_mxnet()
+import d2lzh
+seen = []
+def watch(event, arguments):
+    if event == "open":
+        if not str(arguments[0]).endswith((".py", ".pyc", ".so")):
+            seen.append(arguments[0])
+    elif event.startswith(("subprocess", "os.fork", "os.posix_spawn",
+                           "os.exec", "os.system", "socket")):
+        seen.append(event)
+sys.addaudithook(watch)
+import d2lzh_ext
+print(seen)
+open("pyproject.toml").close()
+print(seen)
+""")
+    assert done.stdout == "[]\n['pyproject.toml']\n", done.stderr
