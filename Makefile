@@ -52,8 +52,9 @@ navigation: setup  ## links between chapters, badges, the README's contents
 torch: setup  ## add PyTorch: tests compare with it, `make bench` needs it
 	$(python) -m pip install --quiet torch==2.13.0
 
-bench: torch  ## measure against d2lzh and PyTorch
-	$(python) benchmarks/run.py
+bench: torch  ## time against d2lzh and PyTorch, over an hour; NETWORK=vgg one
+	$(if $(NETWORK),,$(python) benchmarks/run.py)
+	$(python) benchmarks/bench.py $(NETWORK)
 
 seeds: setup-test  ## train each network from five seeds; NETWORK=vgg one
 	$(python) benchmarks/seeds.py $(NETWORK)

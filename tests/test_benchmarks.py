@@ -30,6 +30,36 @@ def script(monkeypatch):
     return importlib.import_module
 
 
+def test_fast_mode_trains_by_every_library():
+    pytest.importorskip("psutil", reason="the benchmark measures with it")
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "bench.py", "--fast"],
+        text=True, capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "| `lenet`, 28, 256 | " in done.stdout
+    assert "| `loader`, 224, 64 | " in done.stdout
+
+
+def test_ratios_are_taken_within_a_round(script):
+    bench = script("bench")
+
+    def found(*rates):
+        return {"images_per_second": list(rates), "peak_mib": 100.0}
+
+    # 938 million multiply-accumulates, at six operations each.
+    entry = {"batch_size": 64, "side": 224,
+             "peak": [{"convolution": 563.0}, {"convolution": 1126.0}],
+             "contestants": {"d2lzh_ext": found(50, 100),
+                             "d2lzh": found(25, 40)}}
+    assert bench.ratios(entry, "d2lzh") == [2, 2.5]
+    assert bench.share_of_peak("alexnet", entry) == pytest.approx(
+        [0.5, 0.5], rel=1e-3)
+    row, mean = bench.table({"alexnet": entry}).splitlines()[2:]
+    assert row == ("| `alexnet`, 224, 64 | 75 [50–100] | 2.25 [2.00–2.50] | "
+                   "50% [50%–50%] | 100 |")
+    assert "2.25" in mean
+
+
 def test_the_readme_shows_the_record(script):
     run, records = script("run"), script("records")
     record = records.load(run.NAME)

@@ -1,0 +1,146 @@
+"""Training every network: this project, d2lzh as shipped, and PyTorch.
+
+In each round, every contestant of benchmarks/steps.py trains the network in
+a process of its own, one after the other, and the machine's peak is measured.
+Ratios are taken within a round. Writes data/results/training.json and prints
+its tables. Nothing else should run meanwhile.
+
+Usage: python benchmarks/bench.py [--fast] [NETWORK ...]
+NETWORK: only these, or `loader`; the others keep what was recorded. --fast
+checks with LeNet and the loader that all of it runs, and writes nothing.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+import d2lzh_ext as d2l  # first: it makes `import mxnet` work
+
+# isort: split
+import records
+from steps import CONTESTANTS, SIZES
+
+from d2lzh_ext import models
+
+STEPS = Path(__file__).resolve().parent / "steps.py"
+NAME = "training"  # of the record
+ROUNDS = 5
+# Batches that are timed: some seconds for the fastest.
+BATCHES = {"lenet": 200, "loader": 60, "densenet": 16}
+USUAL_BATCHES = 8
+FAST_BATCHES = 2
+
+
+def contestants() -> list[str]:
+    """Those whose library is installed."""
+    found = records.provenance("", "torch")["packages"]
+    return [name for name in CONTESTANTS
+            if found["torch"] or not name.startswith("torch")]
+
+
+def run(*words: str) -> tuple[Any, float]:
+    """What steps.py printed, and its peak memory in MiB."""
+    out, peak = records.run([sys.executable, STEPS, *words], interval=0.5)
+    return json.loads(out.splitlines()[-1]), peak
+
+
+def measure(network: str, rounds: int, batches: int) -> dict[str, Any]:
+    """Images a second of every round, and the most memory."""
+    entry: dict[str, Any] = {"batch_size": SIZES[network][0],
+                             "side": SIZES[network][1], "batches": batches,
+                             "peak": [], "contestants": {}}
+    for number in range(rounds):
+        entry["peak"].append(run("peak")[0])
+        for name in contestants():
+            rate, memory = run(name, network, str(batches))
+            found = entry["contestants"].setdefault(
+                name, {"images_per_second": [], "peak_mib": 0.0})
+            found["images_per_second"].append(rate)
+            found["peak_mib"] = round(max(found["peak_mib"], memory), 1)
+            print(f"{network:10} round {number + 1}  {name:20} {rate:9.1f} "
+                  f"images/s {memory:6.0f} MiB", flush=True)
+    return entry
+
+
+def spread(values: list[float], form: str) -> str:
+    """Median and range, as text."""
+    middle, least, most = (format(value, form) for value in (
+        statistics.median(values), min(values), max(values)))
+    return f"{middle} [{least}–{most}]"
+
+
+def ratios(entry: dict[str, Any], name: str) -> list[float]:
+    """How many times as fast as `name` this project is, round by round."""
+    ours, theirs = (entry["contestants"][each]["images_per_second"]
+                    for each in ("d2lzh_ext", name))
+    return [one / other for one, other in zip(ours, theirs)]
+
+
+def share_of_peak(network: str, entry: dict[str, Any]) -> list[float]:
+    """Share of the convolution's rate that training reaches.
+
+    A step costs three forward passes, of two operations for each of the
+    network's multiply-accumulates.
+    """
+    side = entry["side"]
+    macs = d2l.summary(getattr(models, network)(), (1, 1, side, side)).macs
+    rates = entry["contestants"]["d2lzh_ext"]["images_per_second"]
+    return [6 * macs * rate / (peak["convolution"] * 1e9)
+            for rate, peak in zip(rates, entry["peak"])]
+
+
+def table(entries: dict[str, Any]) -> str:
+    """Of all networks: rates, ratios, shares of the peak."""
+    others = [name for name in CONTESTANTS if name != "d2lzh_ext" and all(
+        name in entry["contestants"] for entry in entries.values())]
+    lines = ["| network, size, batch | images/s, median [min–max] | "
+             + " | ".join(f"times `{name}`" for name in others)
+             + " | of the convolution's peak | memory, MiB |",
+             "|---" * (len(others) + 4) + "|"]
+    for network, entry in entries.items():
+        found = entry["contestants"]
+        share = ("–" if network == "loader" else
+                 spread(share_of_peak(network, entry), ".0%"))
+        lines.append(" | ".join([
+            f"| `{network}`, {entry['side']}, {entry['batch_size']}",
+            spread(found["d2lzh_ext"]["images_per_second"], ".0f"),
+            *(spread(ratios(entry, name), ".2f") for name in others), share,
+            f"{found['d2lzh_ext']['peak_mib']:.0f}"]) + " |")
+    trained = [entry for network, entry in entries.items()
+               if network != "loader"]
+    if trained:
+        means = [math.exp(statistics.fmean(
+            math.log(statistics.median(ratios(entry, name)))
+            for entry in trained)) for name in others]
+        lines.append("| geometric mean of the medians | | " + " | ".join(
+            f"{mean:.2f}" for mean in means) + " | | |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("network", nargs="*", choices=[[], *SIZES])
+    parser.add_argument("--fast", action="store_true")
+    options = parser.parse_args()
+    if options.fast:
+        print(table({network: measure(network, 1, FAST_BATCHES)
+                     for network in ("lenet", "loader")}))
+        return
+    entries = records.load(NAME).get("networks", {})
+    for network in options.network or list(SIZES):
+        entries[network] = measure(network, ROUNDS,
+                                   BATCHES.get(network, USUAL_BATCHES))
+        entries = {name: entries[name] for name in SIZES if name in entries}
+        records.save(NAME, {
+            "provenance": records.provenance("make bench", "torch"),
+            "networks": entries})
+    print(table(entries))
+
+
+if __name__ == "__main__":
+    main()
