@@ -14,6 +14,7 @@ The package imports this module before anything else, so that
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import platform
 import sys
@@ -111,6 +112,19 @@ def _openmp_settings() -> Iterator[None]:
             del os.environ[name]
 
 
+def _one_thread_after_fork() -> None:
+    """Make forked children, a DataLoader's workers say, compute serially.
+
+    GNU OpenMP's threads do not survive a fork. With the synchronous engine,
+    which groups of processes use (`d2lzh_ext.launch`), the forking thread
+    owns a team, and the child's first parallel region waits for it for ever.
+    One thread needs no team.
+    """
+    libgomp = ctypes.CDLL("libgomp.so.1")
+    os.register_at_fork(
+        after_in_child=lambda: libgomp.omp_set_num_threads(1))
+
+
 def _cure() -> str:
     """What to do where MXNet is missing, for this platform."""
     system, machine = platform.system(), platform.machine()
@@ -167,3 +181,6 @@ def import_mxnet() -> None:
             f"MXNet 1.9.1 does not work with NumPy {np.__version__}: "
             f"{error}. Install an older one: `pip install 'numpy<2.6'`."
         ) from error
+    if (platform.system() == "Linux"
+            and os.environ.get("MXNET_ENGINE_TYPE") == "NaiveEngine"):
+        _one_thread_after_fork()

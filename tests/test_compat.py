@@ -76,11 +76,14 @@ for _ in range(2):
 """
 
 
-@pytest.mark.parametrize("arguments", [
-    "num_workers=2", "num_workers=2, thread_pool=True", "num_workers=0"])
-def test_readers_dataloader_with_operators_in_its_workers(arguments):
+@pytest.mark.parametrize("arguments, engine", [
+    ("num_workers=2", {}), ("num_workers=2, thread_pool=True", {}),
+    ("num_workers=0", {}),
+    # As in a group of processes.
+    ("num_workers=2", {"MXNET_ENGINE_TYPE": "NaiveEngine"})])
+def test_readers_dataloader_with_operators_in_its_workers(arguments, engine):
     done = run(LOADER.replace("{arguments}", arguments).replace(
-        "{threads}", str("thread_pool" in arguments)))
+        "{threads}", str("thread_pool" in arguments)), **engine)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout == "300\n300\n"
 
