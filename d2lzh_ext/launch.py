@@ -210,15 +210,20 @@ def _wait(members: list[_Member], group: list[_Member],
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the launcher as Ctrl-C does: in good order."""
+    """Let Ctrl-C and SIGTERM end the launcher in good order.
+
+    Also where it was started in the background, which ignores SIGINT.
+    """
     def stop(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop)
+              for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def launch(command: Sequence[str], num_workers: int, num_servers: int = 1,
