@@ -40,6 +40,14 @@ def test_fast_mode_trains_by_every_library():
     assert "| `loader`, 224, 64 | " in done.stdout
 
 
+def test_the_start_is_timed():
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "startup.py", "1"],
+        text=True, capture_output=True, timeout=100)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "difference" in done.stdout
+
+
 def test_ratios_are_taken_within_a_round(script):
     bench = script("bench")
 
