@@ -1,9 +1,9 @@
 """One contestant that trains one network, in a process of its own.
 
-The networks have the book's image sizes, and batches that ten gigabytes
-bear. A contestant goes through some batches of Fashion-MNIST with the loop
-and the loader of its library: two to warm up, then those that are timed.
-Prints, as JSON, the images a second.
+The networks have the book's image sizes. A contestant goes through some
+batches of Fashion-MNIST with the loop and the loader of its library: two to
+warm up, then those that are timed. Prints, as JSON, the images a
+second.
 
 Usage: python benchmarks/steps.py CONTESTANT NETWORK BATCHES
 NETWORK `loader`: no training, batches of 224 × 224 are only made.

@@ -12,14 +12,17 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-def test_fast_mode_runs_every_contestant_that_is_installed():
-    pytest.importorskip("psutil", reason="the benchmark measures with it")
+@pytest.mark.parametrize("name, rows", [
+    ("run.py", ["`d2lzh_ext`", "`d2lzh` 1.0.0 as shipped"]),
+    ("bench.py", ["`lenet`, 28, 256", "`loader`, 224, 64"])])
+def test_fast_mode_runs_every_contestant_that_is_installed(name, rows):
+    pytest.importorskip("psutil", reason="the benchmarks measure with it")
     done = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "run.py", "--fast"],
+        [sys.executable, ROOT / "benchmarks" / name, "--fast"],
         text=True, capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
-    for title in ("`d2lzh_ext`", "`d2lzh` 1.0.0 as shipped"):
-        assert f"| {title} | " in done.stdout
+    for row in rows:
+        assert f"| {row} | " in done.stdout
 
 
 @pytest.fixture
@@ -28,16 +31,6 @@ def script(monkeypatch):
     pytest.importorskip("psutil", reason="the benchmarks measure with it")
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     return importlib.import_module
-
-
-def test_fast_mode_trains_by_every_library():
-    pytest.importorskip("psutil", reason="the benchmark measures with it")
-    done = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "bench.py", "--fast"],
-        text=True, capture_output=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "| `lenet`, 28, 256 | " in done.stdout
-    assert "| `loader`, 224, 64 | " in done.stdout
 
 
 def test_the_start_is_timed():

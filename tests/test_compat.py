@@ -88,6 +88,30 @@ def test_readers_dataloader_with_operators_in_its_workers(arguments, engine):
     assert done.stdout == "300\n300\n"
 
 
+def test_the_engine_changes_no_digit():
+    code = """
+import d2lzh_ext as d2l
+from mxnet import gluon, init
+from mxnet.gluon import nn
+train_iter, test_iter = d2l.load_data_fashion_mnist(
+    64, num_train=512, num_test=64)
+d2l.seed(0)
+net = nn.HybridSequential()
+net.add(nn.Conv2D(16, 5, activation='relu'), nn.BatchNorm(),
+        nn.MaxPool2D(), nn.Dropout(0.5), nn.Dense(10))
+net.initialize(init.Xavier())
+trainer = gluon.Trainer(net.collect_params(), 'adam')
+history = d2l.train_ch5(
+    net, train_iter, test_iter, 64, trainer, d2l.try_gpu(), 2)
+print(history.loss, history.test_acc)
+"""
+    threaded = run(code)
+    assert threaded.returncode == 0, threaded.stderr[-2000:]
+    synchronous = run(code, MXNET_ENGINE_TYPE="NaiveEngine")
+    assert (threaded.stdout.splitlines()[-1]
+            == synchronous.stdout.splitlines()[-1])
+
+
 def test_custom_operators_work():
     done = run("""
 import d2lzh_ext
