@@ -9,7 +9,6 @@ from d2lzh_ext import compat
 
 compat.import_mxnet()
 
-import d2lzh as _d2lzh
 from d2lzh import *
 
 from d2lzh_ext.checkpoint import (
@@ -38,6 +37,7 @@ from d2lzh_ext.plotting import (
     show_mistakes,
     use_svg_display,
 )
+from d2lzh_ext.replace import replace_gluon_data_sets, replace_in_d2lzh
 from d2lzh_ext.results import results, show_recorded
 from d2lzh_ext.settings import seed, settings
 from d2lzh_ext.summary import summary
@@ -49,7 +49,9 @@ from d2lzh_ext.training import (
     train_ch5,
 )
 
-# The other functions of d2lzh that draw call this one of their own module.
-_d2lzh.utils.use_svg_display = use_svg_display
+# From here on `import d2lzh as d2l` gives the same functions.
+replace_in_d2lzh(globals())
+compat.mend_ipython()  # which d2lzh imports
+replace_gluon_data_sets()
 
 __version__ = "0.1.0"

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import platform
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -141,25 +142,102 @@ def _cure() -> str:
     return "Install it with `pip install mxnet==1.9.1`."
 
 
-def import_mxnet() -> None:
-    """Import MXNet so that later ``import mxnet`` statements just work.
+def _plain(value: Any) -> Any:
+    """`value` with Python's numbers in the place of NumPy's."""
+    if type(value) in (tuple, list):
+        return type(value)(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
 
-    An MXNet that is already imported is left as it is, as is
-    ``OMP_NUM_THREADS`` where it is set.
 
-    Raises:
-        ImportError: MXNet, or a library it needs, is not there; the message
-            names the cure.
+def _as_text(value: Any) -> str:
+    # The text of a NumPy number by itself has always been the number's.
+    return str(_plain(value) if type(value) in (tuple, list) else value)
+
+
+def _to_numpy(array: Any, dtype: Any = None, copy: Any = None) -> Any:
+    return array.asnumpy().astype(dtype, copy=False)
+
+
+class _OneNumber(np.ndarray):  # type: ignore[type-arg]
+    """An array of one number, which converts to the number.
+
+    ``'%f' % l.mean().asnumpy()`` in the book's loops needs that; NumPy has
+    stopped to do it. What is computed from it is a plain array again.
     """
-    if sys.modules.get("mxnet") is not None:
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __array_wrap__(self, array: Any, context: Any = None,
+                       return_scalar: bool = False) -> Any:
+        return array[()] if return_scalar else np.asarray(array)
+
+    def __reduce__(self) -> Any:
+        return np.asarray(self).__reduce__()
+
+
+_OneNumber.__name__ = "array"  # as NumPy shows it
+
+
+def _mend_asnumpy(array_type: Any) -> None:
+    """Let `asnumpy` return what converts to a number, if it is one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy 1.25 to 2.4 only warn
+        with contextlib.suppress(TypeError):
+            float(np.ones(1))
+            return
+    asnumpy = array_type.asnumpy
+
+    @functools.wraps(asnumpy)
+    def mended(self: Any) -> Any:
+        values = asnumpy(self)
+        return (values.view(_OneNumber) if values.size == 1 and values.ndim
+                else values)
+
+    array_type.asnumpy = mended
+
+
+def mend_ipython() -> None:
+    """Give IPython.display back the function that draws figures as SVG.
+
+    The book's code calls it; it has moved to matplotlib_inline.
+    """
+    display: Any = sys.modules.get("IPython.display")
+    if display is None or hasattr(display, "set_matplotlib_formats"):
         return
+
+    def set_matplotlib_formats(*formats: str, **options: Any) -> None:
+        from matplotlib_inline import backend_inline as backend
+        backend.set_matplotlib_formats(*formats, **options)  # type: ignore[no-untyped-call,unused-ignore]
+
+    display.set_matplotlib_formats = set_matplotlib_formats
+
+
+def _mend(mxnet: Any) -> None:
+    """Repair what newer NumPys have broken in an MXNet just imported."""
+    # MXNet hands an operator its parameters as text, and since NumPy 2 the
+    # text of (np.int64(2), 3) is not that of (2, 3).
+    for module in (mxnet._ctypes.ndarray, mxnet._ctypes.symbol):
+        module.str = _as_text
+    # Since NumPy 1.24 np.array(an NDArray) ends in an error.
+    mxnet.nd.NDArray.__array__ = _to_numpy
+    _mend_asnumpy(mxnet.nd.NDArray)
+    mend_ipython()
+    # The first use creates the engine, which asks how many threads.
+    mxnet.nd.waitall()
+    if (platform.system() == "Linux"
+            and os.environ.get("MXNET_ENGINE_TYPE") == "NaiveEngine"):
+        _one_thread_after_fork()
+
+
+@contextlib.contextmanager
+def _clear_errors() -> Iterator[None]:
+    """Errors of MXNet's import as an ImportError that names the cure."""
     try:
-        with _openmp_settings(), _numpy_names(), warnings.catch_warnings():
-            # MXNet's sources are old; their warnings are not the reader's.
-            warnings.simplefilter("ignore")
-            import mxnet
-            # The first use creates the engine, which asks how many threads.
-            mxnet.nd.waitall()
+        yield
     except ModuleNotFoundError as error:
         if error.name == "mxnet":
             raise ImportError(
@@ -181,6 +259,34 @@ def import_mxnet() -> None:
             f"MXNet 1.9.1 does not work with NumPy {np.__version__}: "
             f"{error}. Install an older one: `pip install 'numpy<2.6'`."
         ) from error
-    if (platform.system() == "Linux"
-            and os.environ.get("MXNET_ENGINE_TYPE") == "NaiveEngine"):
-        _one_thread_after_fork()
+
+
+def load_mxnet(load: Callable[[], Any]) -> None:
+    """Call `load`, which imports MXNet and returns it, and mend it.
+
+    Raises:
+        ImportError: MXNet, or a library it needs, is not there; the message
+            names the cure.
+    """
+    with _clear_errors(), _openmp_settings(), _numpy_names(), \
+            warnings.catch_warnings():
+        # MXNet's sources are old; their warnings are not the reader's.
+        warnings.simplefilter("ignore")
+        _mend(load())
+
+
+def import_mxnet() -> None:
+    """Import MXNet so that later ``import mxnet`` statements just work.
+
+    An MXNet that is already imported is left as it is, as is
+    ``OMP_NUM_THREADS`` where it is set.
+
+    Raises:
+        ImportError: see `load_mxnet`.
+    """
+    def load() -> Any:
+        import mxnet
+        return mxnet
+
+    if sys.modules.get("mxnet") is None:
+        load_mxnet(load)

@@ -118,8 +118,8 @@ def test_checksum_file_agrees_with_the_code():
 def test_default_root_is_that_of_d2lzh():
     import inspect
 
-    import d2lzh
-    function = d2lzh.utils.load_data_fashion_mnist
+    from first_edition import original
+    function = original().load_data_fashion_mnist
     default = inspect.signature(function).parameters["root"].default
     assert FASHION_MNIST.mxnet_root == default
 

@@ -5,10 +5,10 @@ import math
 import re
 import warnings
 
-import d2lzh
 import mxnet as mx
 import numpy as np
 import pytest
+from first_edition import original
 from mxnet import gluon, init, nd
 from mxnet.gluon import nn
 
@@ -50,7 +50,8 @@ def numbers(printed):
 def test_same_seed_same_lines_as_the_books_loop(capsys, make):
     train_iter, test_iter = batches()
     net = make()
-    d2lzh.train_ch5(net, train_iter, test_iter, 128, start(net), mx.cpu(), 3)
+    original().train_ch5(net, train_iter, test_iter, 128, start(net),
+                         mx.cpu(), 3)
     theirs = numbers(capsys.readouterr().out)
     net = make()
     trainer = start(net)
@@ -154,7 +155,7 @@ def test_accuracy_is_the_books_and_that_of_the_predictions():
                   mx.cpu(), 1)
     accuracy = d2l.evaluate_accuracy(test_iter, net)
     assert accuracy == pytest.approx(
-        d2lzh.evaluate_accuracy(test_iter, net, mx.cpu()), abs=1e-6)
+        original().evaluate_accuracy(test_iter, net, mx.cpu()), abs=1e-6)
     labels, predictions = d2l.predict(net, test_iter, mx.cpu())
     assert labels.shape == predictions.shape == (500,)
     assert np.mean(labels == predictions) == pytest.approx(accuracy)
