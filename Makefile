@@ -15,7 +15,7 @@ compile = $(python) -m uv pip compile --quiet --universal \
 	$(if $(UPGRADE),--upgrade) pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab outputs export navigation torch bench seeds book \
+.PHONY: help run test lab outputs export navigation docs torch bench seeds book \
 	speed measured pins clean setup setup-test
 
 help:  ## this list
@@ -34,7 +34,7 @@ test: setup-test  ## what CI runs: style, types, tests, every chapter
 	$(python) -m mypy --allow-untyped-calls tools noxfile.py
 	$(python) -m pytest --nbval --nbval-current-env \
 		--nbval-sanitize-with tests/nbval.cfg tests chapters
-	$(python) -m nox --session newest
+	$(python) -m nox
 
 lab: setup  ## open the chapters in JupyterLab
 	@$(python) -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) \
@@ -48,6 +48,9 @@ export: setup-test  ## write d2lzh_ext/models from the chapters
 
 navigation: setup  ## links between chapters, badges, the README's contents
 	@$(python) tools/navigation.py
+
+docs: setup-test  ## write docs/ from the docstrings
+	$(python) tools/docs.py
 
 torch: setup  ## add PyTorch: tests compare with it, `make bench` needs it
 	$(python) -m pip install --quiet torch==2.13.0

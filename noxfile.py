@@ -1,15 +1,14 @@
-"""The unit tests once more, on the newest Python and NumPy of the pins.
-
-`make test` runs this; see the session below.
-"""
+"""What needs an environment of its own; `make test` runs all of it."""
 from __future__ import annotations
 
+import glob
 import os
+import shutil
 import subprocess
 
 import nox
 
-NEWEST = "3.13"
+MAIN, NEWEST = "3.11", "3.13"
 
 nox.options.envdir = ".nox"
 nox.options.reuse_existing_virtualenvs = True
@@ -26,19 +25,65 @@ def _find(version: str) -> str | None:
     return result.stdout.strip() or None
 
 
-_newest = _find(NEWEST)
+_pythons = {version: _find(version) for version in (MAIN, NEWEST)}
 
 
-@nox.session(python=_newest or False)
-def newest(session: nox.Session) -> None:
-    """Run the unit tests on Python 3.13."""
-    if _newest is None:
-        reason = (f"no CPython {NEWEST} with venv was found, so the unit "
-                  "tests are not repeated on it")
+def _require(session: nox.Session, version: str) -> None:
+    """Skip where that Python is missing; in CI it may not be."""
+    if _pythons[version] is None:
+        reason = f"no CPython {version} with venv was found"
         if os.environ.get("CI"):
             session.error(reason)
         session.skip(reason)
+
+
+@nox.session(python=_pythons[NEWEST] or False)
+def newest(session: nox.Session) -> None:
+    """Run the unit tests on Python 3.13 and the newest NumPy of the pins."""
+    _require(session, NEWEST)
     # As in tools/setup.sh: MXNet's metadata refuses NumPy 2.
     session.install("--quiet", "--no-deps", "-r", "requirements-test.txt")
     session.install("--quiet", "--no-deps", "--no-build-isolation", "-e", ".")
     session.run("python", "-m", "pytest", "tests", *session.posargs)
+
+
+@nox.session(python=_pythons[MAIN] or False)
+def first_edition(session: nox.Session) -> None:
+    """Ask `d2lzh` itself, on an old NumPy, for the recorded results."""
+    _require(session, MAIN)
+    session.install(
+        "--quiet", "numpy==1.23.5", "mxnet==1.9.1", "d2lzh==1.0.0",
+        "matplotlib<3.9", "ipython<8", "setuptools<70")
+    session.run("python", "-W", "ignore", "tests/first_edition.py")
+
+
+@nox.session(python=_pythons[MAIN] or False)
+def installed(session: nox.Session) -> None:
+    """Build a wheel, install it, and use it far from the clone."""
+    _require(session, MAIN)
+    session.install("--quiet", "--no-deps", "-r", "requirements.txt")
+    folder = session.create_tmp()
+    wheels = os.path.join(folder, "wheels")
+    shutil.rmtree(wheels, ignore_errors=True)
+    session.run("python", "-m", "pip", "wheel", "--quiet", "--no-deps",
+                "--no-build-isolation", "--wheel-dir", wheels, ".")
+    session.install("--quiet", "--no-deps", "--force-reinstall",
+                    *glob.glob(os.path.join(wheels, "*.whl")))
+    script = os.path.abspath("tests/installed.py")
+    data = os.path.abspath("data")
+    session.chdir(folder)
+    session.run("python", "-I", script, env={"D2LZH_DATA": data})
+
+
+@nox.session(python=_pythons[NEWEST] or False)
+def colab(session: nox.Session) -> None:
+    """Run the first cell of a chapter where it is as it is in Colab."""
+    _require(session, NEWEST)
+    # Those of Colab's packages that matter here.
+    session.install("--quiet", "numpy>=2", "matplotlib", "ipykernel",
+                    "nbclient")
+    # Of an earlier run of this session.
+    session.run("python", "-m", "pip", "uninstall", "--quiet", "--yes",
+                "mxnet", "d2lzh", "d2lzh-ext", "pooch", "tqdm", "setuptools",
+                silent=True)
+    session.run("python", "tests/colab.py", os.getcwd())

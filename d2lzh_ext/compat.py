@@ -272,6 +272,11 @@ def load_mxnet(load: Callable[[], Any]) -> None:
             warnings.catch_warnings():
         # MXNet's sources are old; their warnings are not the reader's.
         warnings.simplefilter("ignore")
+        if sys.version_info >= (3, 12):
+            # Where setuptools came after Python had started.
+            with contextlib.suppress(ImportError):
+                import _distutils_hack
+                _distutils_hack.add_shim()
         _mend(load())
 
 

@@ -6,15 +6,16 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).resolve().parent.parent / "data" / "results"
+_HERE = Path(__file__).resolve().parent
+_CLONE = _HERE.parent / "data" / "results"
+FOLDER = _CLONE if _CLONE.exists() else _HERE / "recorded"  # by the wheel
 
 
 def results(name: str) -> dict[str, Any]:
     """The record ``data/results/NAME.json``, with its provenance.
 
     Raises:
-        FileNotFoundError: There is no such record, or no clone of the
-            repository around the package.
+        FileNotFoundError: There is no such record.
     """
     path = FOLDER / f"{name}.json"
     try:
@@ -22,10 +23,8 @@ def results(name: str) -> dict[str, Any]:
     except FileNotFoundError:
         known = sorted(file.stem for file in FOLDER.glob("*.json"))
         raise FileNotFoundError(
-            f"There is no record {path}. "
-            + (f"Recorded are {', '.join(known)}." if known else
-               "Records are not installed with the package: work in a "
-               "clone of the repository.")) from None
+            f"There is no record {path}. Recorded are "
+            f"{', '.join(known) or 'none'}.") from None
     return record
 
 

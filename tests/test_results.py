@@ -21,12 +21,6 @@ def test_an_unknown_record_names_those_there_are():
         d2l.results("no-such")
 
 
-def test_without_a_clone_it_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(results, "FOLDER", tmp_path / "none")
-    with pytest.raises(FileNotFoundError, match="in a clone"):
-        d2l.results("lenet-epoch")
-
-
 def test_show_recorded(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(results, "FOLDER", tmp_path)
     (tmp_path / "quick-seeds.json").write_text(json.dumps({

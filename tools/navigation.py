@@ -1,9 +1,10 @@
 """Links between chapters, their badges, and the README's contents.
 
 Writes the first and the last cell of every chapter, the first of its
-solutions, and the table between two comments of the README. The
-repository's address stands in pyproject.toml, the measured time and memory
-in data/results/chapters.json (`make measured`).
+solutions, the cell that installs the package in Colab, and the table between
+two comments of the README. The repository's address stands in
+pyproject.toml, the measured time and memory in data/results/chapters.json
+(`make measured`).
 
 Usage: python tools/navigation.py [ROOT]
 """
@@ -17,7 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 import notebooks
-from nbformat.v4 import new_markdown_cell
+from nbformat.v4 import new_code_cell, new_markdown_cell
 
 # What each chapter builds, for the README.
 CONTENTS = {
@@ -102,12 +103,38 @@ def number(path: Path) -> int:
     return int(path.stem.split("-")[0])
 
 
-def _set_cell(notebook: Any, cell_id: str, source: str) -> None:
-    """Write the generated cell of that name, first or last."""
-    cell = new_markdown_cell(source)
-    cell["id"] = cell_id
-    notebook.cells = [c for c in notebook.cells if c.id != cell_id]
-    notebook.cells.insert(0 if cell_id == TOP else len(notebook.cells), cell)
+def _set_cell(notebook: Any, place: int | None, cell: Any) -> None:
+    """Put a generated cell at its place; None: at the end."""
+    notebook.cells = [c for c in notebook.cells if c.id != cell.id]
+    notebook.cells.insert(len(notebook.cells) if place is None else place,
+                          cell)
+
+
+def _set_text(notebook: Any, place: int | None, cell_id: str, source: str
+              ) -> None:
+    _set_cell(notebook, place, new_markdown_cell(source, id=cell_id))
+
+
+def colab(where: str) -> str:
+    """Code that installs the package in Colab, and nowhere does more.
+
+    --no-deps: MXNet's metadata would replace Colab's NumPy by an older one,
+    and ask for a restart.
+    """
+    return "\n".join([
+        "# Only in Colab: install the course, in less than a minute.",
+        "import sys",
+        "if 'google.colab' in sys.modules:",
+        "    %pip install -q pooch tqdm setuptools",
+        "    %pip install -q --no-deps mxnet==1.9.1 d2lzh==1.0.0 \\",
+        f"        git+https://github.com/{where}"])
+
+
+def _set_colab(notebook: Any, where: str) -> None:
+    """After the heading; never executed but by readers."""
+    _set_cell(notebook, 2, new_code_cell(
+        colab(where), id=notebooks.COLAB,
+        metadata={"tags": ["skip-execution", "nbval-skip"]}))
 
 
 def _row(path: Path, heading: str, has_solutions: bool,
@@ -158,15 +185,17 @@ def write(root: Path) -> None:
                          f"({after.name})")
         line = " · ".join(links)
         notebook = notebooks.read(path)
-        _set_cell(notebook, TOP, f"{line}\n\n"
+        _set_text(notebook, 0, TOP, f"{line}\n\n"
                   + badges(where, f"chapters/{path.name}"))
-        _set_cell(notebook, BOTTOM, line)
+        _set_colab(notebook, where)
+        _set_text(notebook, None, BOTTOM, line)
         notebooks.write(notebook, path)
     for path in notebooks.chapters(folder / "solutions"):
         notebook = notebooks.read(path)
-        _set_cell(notebook, TOP, f"[← The chapter](../{path.name}) · "
+        _set_text(notebook, 0, TOP, f"[← The chapter](../{path.name}) · "
                   "[Contents](../../README.md#chapters)\n\n"
                   + badges(where, f"chapters/solutions/{path.name}"))
+        _set_colab(notebook, where)
         notebooks.write(notebook, path)
     readme = root / "README.md"
     text = readme.read_text(encoding="utf-8")

@@ -12,13 +12,15 @@ import nbformat
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = ROOT / "chapters"
 
-# Every tag must do something: the first three steer nbval.
+# Every tag must do something: the first three steer nbval, the next nbclient.
 TAGS = {
     "nbval-ignore-output",  # differs across machines; an assert follows
     "nbval-skip",           # too slow or too big for a test
     "raises-exception",     # shows an error on purpose
+    "skip-execution",       # for Colab only; see tools/navigation.py
     "hide-input",           # plotting code that only decorates
 }
+COLAB = "navigation-colab"  # the id of the cell that installs the package
 MAX_COLUMNS = 79
 MAX_LINES = 40
 
@@ -38,7 +40,9 @@ def read(path: Path) -> Any:
 
 
 def code_cells(notebook: Any) -> list[Any]:
-    return [c for c in notebook.cells if c.cell_type == "code"]
+    """All but the one for Colab, which is executed nowhere else."""
+    return [c for c in notebook.cells
+            if c.cell_type == "code" and c.id != COLAB]
 
 
 def tags(cell: Any) -> list[str]:
