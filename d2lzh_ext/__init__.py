@@ -5,9 +5,16 @@ package of *Dive into Deep Learning* (first Chinese edition); those that no
 longer work, or are slow, are replaced. Import it before `mxnet`.
 """
 # ruff: noqa: E402, F401, F403
+import sys as _sys
+
 from d2lzh_ext import compat
 
-compat.import_mxnet()
+try:
+    compat.import_mxnet()
+except ImportError as _error:
+    if _sys.argv[:1] == ["-m"]:  # python -m d2lzh_ext doctor
+        _sys.exit(str(_error))
+    raise
 
 from d2lzh import *
 

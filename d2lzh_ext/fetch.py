@@ -206,6 +206,40 @@ def _download(dataset: DataSet, file: IdxFile, folder: Path,
             "variable D2LZH_DATA.") from None
 
 
+def _search(dataset: DataSet, file: IdxFile, own: Path | None
+            ) -> tuple[Path | None, list[Path]]:
+    """The first file by that name, or None; the folders without one."""
+    searched: list[Path] = []
+    for folder in _folders(dataset, own):
+        if os.path.exists(folder / file.name):
+            return folder / file.name, searched
+        searched.append(folder)
+    return None, searched
+
+
+def _checked(path: Path, file: IdxFile, dataset: DataSet) -> Bytes:
+    """`_verified`; its error says what to do as well."""
+    try:
+        return _verified(path, file, dataset)
+    except DataError as error:
+        cure = "Delete the file and try again"
+        if path.parent.resolve().parent == _CLONE:
+            cure += f", or `git checkout -- data/{dataset.name}`"
+        raise DataError(f"{error}. {cure}.") from None
+
+
+def find(dataset: DataSet, file: IdxFile) -> Path | None:
+    """The file that `load` takes without a `root`; None: it downloads.
+
+    Raises:
+        DataError: the file is not the right one.
+    """
+    path, _ = _search(dataset, file, None)
+    if path is not None:
+        _checked(path, file, dataset)
+    return path
+
+
 def load(dataset: DataSet, file: IdxFile,
          root: str | os.PathLike[str]) -> Bytes:
     """Find `file`, or download it, and return its verified content.
@@ -228,16 +262,7 @@ def load(dataset: DataSet, file: IdxFile,
             there is none and it cannot be downloaded.
     """
     own = _own_root(dataset, root)
-    searched = []
-    for folder in _folders(dataset, own):
-        path = folder / file.name
-        if os.path.exists(path):
-            try:
-                return _verified(path, file, dataset)
-            except DataError as error:
-                cure = "Delete the file and try again"
-                if folder.resolve().parent == _CLONE:
-                    cure += f", or `git checkout -- data/{dataset.name}`"
-                raise DataError(f"{error}. {cure}.") from None
-        searched.append(folder)
+    path, searched = _search(dataset, file, own)
+    if path is not None:
+        return _checked(path, file, dataset)
     return _download(dataset, file, own or _cache() / dataset.name, searched)

@@ -47,10 +47,11 @@ def test_seed_repeats_all_three_generators():
 
 
 def test_devices_fall_back_to_the_cpu(monkeypatch):
-    monkeypatch.setattr(devices, "_works", lambda ctx: False)
+    monkeypatch.setattr(devices, "_error", lambda ctx: "it is broken")
     assert d2l.try_gpu() == mx.cpu()
     assert d2l.try_all_gpus() == [mx.cpu()]
-    monkeypatch.setattr(devices, "_works", lambda ctx: ctx.device_id < 2)
+    monkeypatch.setattr(devices, "_error", lambda ctx: (
+        None if ctx.device_id < 2 else "there is no third one"))
     assert d2l.try_gpu() == mx.gpu(0)
     assert d2l.try_all_gpus() == [mx.gpu(0), mx.gpu(1)]
 
