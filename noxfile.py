@@ -87,3 +87,12 @@ def colab(session: nox.Session) -> None:
                 "mxnet", "d2lzh", "d2lzh-ext", "pooch", "tqdm", "setuptools",
                 silent=True)
     session.run("python", "tests/colab.py", os.getcwd())
+
+
+@nox.session(python=_pythons[MAIN] or False, default=False)
+def fuzz(session: nox.Session) -> None:
+    """Try to break the reader of data files, for five minutes."""
+    _require(session, MAIN)
+    session.install("--quiet", "atheris", "numpy<2")
+    session.run("python", "tests/fuzz_idx.py",
+                *(session.posargs or ["-max_total_time=300"]))

@@ -4,7 +4,7 @@
 package of *Dive into Deep Learning* (first Chinese edition); those that no
 longer work, or are slow, are replaced. Import it before `mxnet`.
 """
-# ruff: noqa: E402, F401, F403
+# ruff: noqa: F401, F403
 import sys as _sys
 
 from d2lzh_ext import compat
@@ -33,6 +33,7 @@ from d2lzh_ext.data import (
 from d2lzh_ext.devices import try_all_gpus, try_gpu
 from d2lzh_ext.faces import synthetic_faces
 from d2lzh_ext.idx import DataError
+from d2lzh_ext.parameters import ParameterError, load_parameters
 from d2lzh_ext.plotting import (
     confusion_matrix,
     plot_history,
@@ -52,6 +53,7 @@ from d2lzh_ext.training import (
     History,
     NonFiniteLossError,
     evaluate_accuracy,
+    last_history,
     predict,
     train_ch5,
 )

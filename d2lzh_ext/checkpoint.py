@@ -12,7 +12,6 @@ import json
 import os
 import random
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import numpy as np
 from mxnet import gluon, nd
 
 from d2lzh_ext.files import written_aside
+from d2lzh_ext.parameters import misfit, named_parameters, set_parameters
 
 _FORMAT = "d2lzh_ext checkpoint 1"
 
@@ -99,6 +99,15 @@ def _restore_trainer(trainer: gluon.Trainer, arrays: dict[str, Any],
         {int(i): count for i, count in notes["counts"].items()})
 
 
+def _write(path: Path, arrays: dict[str, Any]) -> None:
+    """What np.savez writes; it leaves its archive open on a full disk."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(  # type: ignore[no-untyped-call]
+                    file, array, allow_pickle=False)
+
+
 def save_checkpoint(path: str | os.PathLike[str], net: gluon.Block,
                     trainer: gluon.Trainer, notes: dict[str, Any]) -> None:
     """Save a run at the end of an epoch.
@@ -120,15 +129,22 @@ def save_checkpoint(path: str | os.PathLike[str], net: gluon.Block,
     random_arrays, random_notes = _random_state()
     trainer_arrays, trainer_notes = _trainer_state(trainer)
     arrays = {f"parameter/{name}": parameter.data().asnumpy()
-              for name, parameter in _parameters(net)}
+              for name, parameter in named_parameters(net)}
     everything = json.dumps({
         "format": _FORMAT, "notes": notes, "random": random_notes,
         "trainer": trainer_notes})
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_aside(path) as part, part.open("wb") as file:
-        np.savez(file, json=np.frombuffer(everything.encode(), np.uint8),
-                 **arrays, **trainer_arrays, **random_arrays)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_aside(path) as part:
+            _write(part, {
+                "json": np.frombuffer(everything.encode(), np.uint8),
+                **arrays, **trainer_arrays, **random_arrays})
+    except OSError as error:
+        raise OSError(
+            error.errno, f"the checkpoint cannot be written "
+            f"({error.strerror}); make room there or name another file. One "
+            "of an earlier epoch is whole", str(path)) from None
     for left in path.parent.glob(f"{path.name}.*.part"):
         left.unlink()  # by a process that was killed while it wrote
     _reseed()
@@ -163,21 +179,16 @@ def load_checkpoint(path: str | os.PathLike[str], net: gluon.Block,
             AttributeError, zipfile.BadZipFile) as error:
         raise _refusal(path, f"cannot be read as a checkpoint ({error})"
                        ) from None
-    _check_fits(path, net, trainer, arrays, everything)
-    for name, parameter in _parameters(net):
-        values = arrays[f"parameter/{name}"]
-        # Sets the shape as well, where the first batch was to settle it.
-        parameter._load_init(nd.array(values, dtype=values.dtype), None)
+    parameters = {name.partition("/")[2]: array
+                  for name, array in arrays.items()
+                  if name.startswith("parameter/")}
+    _check_fits(path, net, trainer, parameters, everything)
+    set_parameters(net, parameters)
     _restore_trainer(trainer, arrays, everything["trainer"])
     _restore_random(arrays, everything["random"])
     _reseed()
     notes: dict[str, Any] = everything["notes"]
     return notes
-
-
-def _parameters(net: gluon.Block) -> Iterator[tuple[str, Any]]:
-    """Parameters by their place in the network, not by running numbers."""
-    return iter(net._collect_params_with_prefix().items())
 
 
 def _refusal(path: str | os.PathLike[str], what: str) -> CheckpointError:
@@ -188,22 +199,10 @@ def _refusal(path: str | os.PathLike[str], what: str) -> CheckpointError:
 def _check_fits(path: str | os.PathLike[str], net: gluon.Block,
                 trainer: gluon.Trainer, arrays: dict[str, Any],
                 everything: dict[str, Any]) -> None:
-    saved = {name.partition("/")[2]: array.shape
-             for name, array in arrays.items()
-             if name.startswith("parameter/")}
-    own = {name: parameter.shape or () for name, parameter
-           in _parameters(net)}
-    for name in sorted(saved.keys() ^ own.keys()):
-        where = "the file" if name in saved else "this network"
-        raise _refusal(path, "is of another network: only "
-                       f"{where} has {name}")
-    for name, shape in own.items():
-        # Sizes that the network does not know yet are 0 or -1.
-        if len(shape) and (len(shape) != len(saved[name]) or any(
-                size > 0 and size != found
-                for size, found in zip(shape, saved[name]))):
-            raise _refusal(path, f"is of another network: {name} has the "
-                           f"shape {saved[name]} in it, here {shape}")
+    difference = misfit(net, {name: array.shape
+                              for name, array in arrays.items()})
+    if difference:
+        raise _refusal(path, f"is of another network: {difference}")
     optimizer = type(trainer.optimizer).__name__
     if everything["trainer"]["optimizer"] != optimizer:
         raise _refusal(path, "was trained with "

@@ -105,11 +105,20 @@ def compile_network(net: nn.HybridBlock, X: mx.nd.NDArray) -> None:
     Args:
         net: An initialised network.
         X: A batch of inputs, on the device of the parameters.
+
+    Raises:
+        ValueError: The network does not take inputs of that shape.
     """
     if net._active:
         return
     with autograd.pause():
-        net(X[:1])
+        try:
+            net(X[:1]).wait_to_read()
+        except (mx.base.MXNetError, ValueError) as error:
+            reason = str(error).strip().splitlines()[-1].rpartition(" : ")[2]
+            raise ValueError(
+                f"the network does not take a batch of shape {X.shape}: "
+                f"{reason}") from None
         net.hybridize(static_alloc=True, static_shape=True)
         if not (type(net) is nn.HybridSequential
                 and X.context.device_type == "cpu"):

@@ -127,6 +127,37 @@ class _Score(nn.HybridBlock):  # type: ignore[misc]  # MXNet is untyped
         return losses.sum(), _correct(y_hat, y)
 
 
+_last = History()
+
+
+def last_history() -> History:
+    """What the last `train_ch5` has measured, also where it was cut short.
+
+    A run that is interrupted, or ends in an error, returns nothing; the
+    epochs that it finished are here.
+    """
+    return _last
+
+
+def _check_images(X: Any, y: Any) -> None:
+    if len(X) != len(y):
+        raise ValueError(f"a batch has {len(X)} images and {len(y)} labels")
+    if not np.issubdtype(np.dtype(X.dtype), np.floating):
+        raise TypeError(
+            f"images are {np.dtype(X.dtype)}, and the network computes with "
+            "float32: X.astype('float32') / 255 makes such of bytes")
+
+
+def _check_labels(y: Any, num_classes: int) -> None:
+    """Labels that are no class would be taken for the nearest, silently."""
+    labels = y.asnumpy()
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(
+            f"labels of a batch run from {labels.min():g} to "
+            f"{labels.max():g}; with {num_classes} scores they must be 0 to "
+            f"{num_classes - 1}")
+
+
 def _progress(batches: Batches, title: str) -> Batches:
     """Show a bar over `batches` where a person watches.
 
@@ -200,8 +231,12 @@ def train_ch5(net: gluon.Block, train_iter: Batches, test_iter: Batches,
 
     Raises:
         CheckpointError: `checkpoint` is no checkpoint of this network.
+        KeyboardInterrupt: Ctrl-C. The network stays as the last batch left
+            it, and `last_history` has the finished epochs.
         NonFiniteLossError: The loss of a batch is infinite or not a number.
-        ValueError: An iterator yields nothing.
+        TypeError: Images are not of a floating type.
+        ValueError: An iterator yields nothing, a label is no class, or the
+            network does not take images of that shape.
 
     Warns:
         UserWarning: The run is dead: the loss rests at the logarithm of the
@@ -209,9 +244,8 @@ def train_ch5(net: gluon.Block, train_iter: Batches, test_iter: Batches,
 
     Source: section 5.5 of the book.
     """
+    global _last
     print("training on", ctx)
-    score = _Score()
-    score.hybridize(static_alloc=True)
     history = History()
     if checkpoint is not None:
         saved = load_checkpoint(checkpoint, net, trainer)
@@ -221,51 +255,78 @@ def train_ch5(net: gluon.Block, train_iter: Batches, test_iter: Batches,
                 history.resumed.append(len(history.loss))
             print(f"epochs 1 to {len(history.loss)} are in "
                   f"{os.path.basename(checkpoint)}")
-    for epoch in range(len(history.loss) + 1, num_epochs + 1):
-        batch_losses, correct, n, start = [], [], 0, time.time()
-        num_classes = 0
-        for X, y in _progress(train_iter, f"epoch {epoch}"):
-            X, y = X.as_in_context(ctx), y.as_in_context(ctx)
-            if isinstance(net, nn.HybridBlock):
-                compile_network(net, X)
-            with autograd.record():
-                y_hat = net(X)
-                l, hits = score(y_hat, y)  # noqa: E741 (the book's name)
-            l.backward()
-            trainer.step(batch_size)
-            batch_losses.append(l)
-            correct.append(hits)
-            n += y.size
-            num_classes = y_hat.shape[1]
-        if n == 0:
-            raise ValueError("There is nothing to train on: train_iter "
-                             "yielded no batch.")
-        # The one place an epoch where Python waits for the engine.
-        losses = np.array([l.asscalar() for l in batch_losses])  # noqa: E741
-        train_acc = float(sum(c.asscalar() for c in correct)) / n
-        images_per_second = n / (time.time() - start)
-        _check_finite(losses, epoch, trainer.learning_rate)
-        mean_loss = float(losses.sum(dtype="float64")) / n
-        test_acc = evaluate_accuracy(test_iter, net, ctx)
-        seconds = time.time() - start
-        print(f"epoch {epoch}, loss {mean_loss:.4f}, train acc "
-              f"{train_acc:.3f}, test acc {test_acc:.3f}, "
-              f"time {seconds:.1f} sec")
-        history.loss.append(mean_loss)
-        history.train_acc.append(train_acc)
-        history.test_acc.append(test_acc)
-        history.seconds.append(seconds)
-        history.images_per_second.append(images_per_second)
-        if checkpoint is not None:
-            save_checkpoint(checkpoint, net, trainer, asdict(history))
-        resting = _resting(history, num_classes)
-        # One such epoch is how LeNet starts; two are no start, nor is a
-        # run that ends there.
-        if resting == 2 or (resting == 1 and epoch == num_epochs):
-            warnings.warn(
-                f"The loss rests at ln({num_classes}) = "
-                f"{math.log(num_classes):.3f}: the network still guesses. "
-                "Train for more epochs, or initialise it again and change "
-                "the learning rate, the initialisation (init.Xavier()) or "
-                "the optimizer.", stacklevel=2)
+    _last = history
+    score = _Score()
+    score.hybridize(static_alloc=True)
+    try:
+        for epoch in range(len(history.loss) + 1, num_epochs + 1):
+            num_classes = _train_epoch(net, train_iter, test_iter,
+                                       batch_size, trainer, ctx, score,
+                                       epoch, history)
+            if checkpoint is not None:
+                save_checkpoint(checkpoint, net, trainer, asdict(history))
+            resting = _resting(history, num_classes)
+            # One such epoch is how LeNet starts; two are no start, nor is a
+            # run that ends there.
+            if resting == 2 or (resting == 1 and epoch == num_epochs):
+                warnings.warn(
+                    f"The loss rests at ln({num_classes}) = "
+                    f"{math.log(num_classes):.3f}: the network still "
+                    "guesses. Train for more epochs, or initialise it again "
+                    "and change the learning rate, the initialisation "
+                    "(init.Xavier()) or the optimizer.", stacklevel=2)
+    except KeyboardInterrupt:
+        mx.nd.waitall()  # what has been queued for this batch
+        print(f"interrupted after {len(history.loss)} whole epochs, which "
+              "d2l.last_history() returns; the network is as the last batch "
+              "left it")
+        raise
     return history
+
+
+def _train_epoch(net: gluon.Block, train_iter: Batches, test_iter: Batches,
+                 batch_size: int, trainer: gluon.Trainer, ctx: mx.Context,
+                 score: _Score, epoch: int, history: History) -> int:
+    """Train and test once, print the line, and add to `history`.
+
+    Returns the number of classes.
+    """
+    batch_losses, correct, n, start = [], [], 0, time.time()
+    num_classes = 0
+    for X, y in _progress(train_iter, f"epoch {epoch}"):
+        _check_images(X, y)
+        if num_classes:
+            _check_labels(y, num_classes)
+        X, y = X.as_in_context(ctx), y.as_in_context(ctx)
+        if isinstance(net, nn.HybridBlock):
+            compile_network(net, X)
+        with autograd.record():
+            y_hat = net(X)
+            if not num_classes:
+                num_classes = y_hat.shape[1]
+                _check_labels(y, num_classes)
+            l, hits = score(y_hat, y)  # noqa: E741 (the book's name)
+        l.backward()
+        trainer.step(batch_size)
+        batch_losses.append(l)
+        correct.append(hits)
+        n += y.size
+    if n == 0:
+        raise ValueError("There is nothing to train on: train_iter yielded "
+                         "no batch.")
+    # The one place an epoch where Python waits for the engine.
+    losses = np.array([l.asscalar() for l in batch_losses])  # noqa: E741
+    train_acc = float(sum(c.asscalar() for c in correct)) / n
+    images_per_second = n / (time.time() - start)
+    _check_finite(losses, epoch, trainer.learning_rate)
+    mean_loss = float(losses.sum(dtype="float64")) / n
+    test_acc = evaluate_accuracy(test_iter, net, ctx)
+    seconds = time.time() - start
+    print(f"epoch {epoch}, loss {mean_loss:.4f}, train acc {train_acc:.3f}, "
+          f"test acc {test_acc:.3f}, time {seconds:.1f} sec")
+    history.loss.append(mean_loss)
+    history.train_acc.append(train_acc)
+    history.test_acc.append(test_acc)
+    history.seconds.append(seconds)
+    history.images_per_second.append(images_per_second)
+    return num_classes

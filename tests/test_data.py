@@ -182,6 +182,8 @@ def test_signature_extends_that_of_d2lzh():
     ({"batch_size": 2.0}, TypeError, "batch_size"),
     ({"batch_size": "256"}, TypeError, "batch_size"),
     ({"resize": 0}, ValueError, "resize must be at least 1"),
+    ({"resize": -1}, ValueError, "resize must be at least 1"),
+    ({"resize": 1_000_000}, ValueError, "lower batch_size or resize"),
     ({"resize": (96, 96)}, TypeError, "resize must be an int"),
     ({"resize": 96.0}, TypeError, "resize"),
     ({"resize": False}, TypeError, "resize"),

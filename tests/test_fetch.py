@@ -11,6 +11,8 @@ import os
 import re
 import shutil
 import struct
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -367,18 +369,19 @@ def test_downloads_at_once_do_not_clash(places, transfer):
 # --- the real transfer, over the loopback ---------------------------------
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """/good/ is right, /cut/ ends early, anything else is not found."""
+    """/good/ is right, /cut3/ ends after three tenths, the rest is 404."""
 
     def do_GET(self):
         folder = self.path.split("/")[1]
         self.server.asked.append(folder)
-        if folder not in ("good", "cut"):
+        if not re.fullmatch(r"good|cut\d", folder):
             self.send_error(404)
             return
+        tenths = 10 if folder == "good" else int(folder[-1])
         self.send_response(200)
         self.send_header("Content-Length", str(len(GOOD)))
         self.end_headers()
-        self.wfile.write(GOOD if folder == "good" else GOOD[:100])
+        self.wfile.write(GOOD[:len(GOOD) * tenths // 10])
 
     def log_message(self, *args):
         pass
@@ -405,18 +408,51 @@ def test_real_transfer(server, tmp_path, monkeypatch, capfd):
         return DataSet("tiny", TINY.train, TINY.test,
                        tuple(f"{base}/{folder}/" for folder in folders))
     with pytest.raises(DataError) as caught:
-        load(tiny("lost", "cut"), IMAGES, TINY.mxnet_root)
+        load(tiny("lost", "cut1"), IMAGES, TINY.mxnet_root)
     assert re.search("/lost/.*: HTTPError: 404", str(caught.value))
-    assert re.search("/cut/.*IncompleteRead|/cut/.*cut short",
+    assert re.search("/cut1/.*IncompleteRead|/cut1/.*cut short",
                      str(caught.value))
-    assert server.asked == ["lost", "cut", "lost", "cut"]
+    assert server.asked == ["lost", "cut1", "lost", "cut1"]
     assert leftovers(places.cache) == []
 
-    load(tiny("cut", "good"), IMAGES, TINY.mxnet_root)
+    load(tiny("cut9", "good"), IMAGES, TINY.mxnet_root)
     assert (places.cache / IMAGES.name).read_bytes() == GOOD
     error = capfd.readouterr().err  # bars, each wiped away, nothing else
     assert re.search(rf"train-images\.gz: .* 0\.00/{len(GOOD)} ", error)
     assert re.search(r"\r +\r$", error) and "\n" not in error
+
+
+@pytest.mark.parametrize("tenths", range(10))
+def test_a_download_cut_at_every_tenth(server, tmp_path, monkeypatch,
+                                       tenths):
+    places = Places(tmp_path, monkeypatch)
+    monkeypatch.setenv("NO_PROXY", "*")
+    source = f"http://127.0.0.1:{server.server_port}/cut{tenths}/"
+    with pytest.raises(DataError, match="is nowhere to be had"):
+        load(DataSet("tiny", TINY.train, TINY.test, (source,)), IMAGES,
+             TINY.mxnet_root)
+    assert server.asked == [f"cut{tenths}"] * 2
+    assert leftovers(places.cache) == []
+
+
+def test_two_processes_fetch_at_once(server, tmp_path):
+    """Both get the file, and there is one in the end."""
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import test_fetch as t
+tiny = t.DataSet("tiny", t.TINY.train, t.TINY.test,
+                 ("http://127.0.0.1:{server.server_port}/good/",))
+print(t.load(tiny, t.IMAGES, t.TINY.mxnet_root).shape)
+"""
+    environment = {**os.environ, "NO_PROXY": "*", "HOME": str(tmp_path),
+                   "D2LZH_DATA": str(tmp_path / "cache")}
+    processes = [subprocess.Popen([sys.executable, "-c", code], text=True,
+                                  env=environment, stdout=subprocess.PIPE)
+                 for _ in range(2)]
+    printed = [process.communicate(timeout=120)[0] for process in processes]
+    assert printed == [f"{IMAGES.shape}\n"] * 2
+    assert leftovers(tmp_path / "cache" / "tiny") == [IMAGES.name]
 
 
 def test_nobody_listens(tmp_path, monkeypatch):
