@@ -61,14 +61,15 @@ def first_edition(session: nox.Session) -> None:
 def installed(session: nox.Session) -> None:
     """Build a wheel, install it, and use it far from the clone."""
     _require(session, MAIN)
-    session.install("--quiet", "--no-deps", "-r", "requirements.txt")
     folder = session.create_tmp()
     wheels = os.path.join(folder, "wheels")
     shutil.rmtree(wheels, ignore_errors=True)
     session.run("python", "-m", "pip", "wheel", "--quiet", "--no-deps",
-                "--no-build-isolation", "--wheel-dir", wheels, ".")
-    session.install("--quiet", "--no-deps", "--force-reinstall",
-                    *glob.glob(os.path.join(wheels, "*.whl")))
+                "--wheel-dir", wheels, ".")
+    (wheel,) = glob.glob(os.path.join(wheels, "*.whl"))
+    session.install("--quiet", wheel)  # with all that it depends on
+    # Once more, for the version does not change with the code.
+    session.install("--quiet", "--no-deps", "--force-reinstall", wheel)
     script = os.path.abspath("tests/installed.py")
     data = os.path.abspath("data")
     session.chdir(folder)
@@ -87,6 +88,24 @@ def colab(session: nox.Session) -> None:
                 "mxnet", "d2lzh", "d2lzh-ext", "pooch", "tqdm", "setuptools",
                 silent=True)
     session.run("python", "tests/colab.py", os.getcwd())
+
+
+@nox.session(python=_pythons[MAIN] or False)
+def environment(session: nox.Session) -> None:
+    """Install what environment.yml lists for pip, as conda hands it over."""
+    _require(session, MAIN)
+    with open("environment.yml", encoding="utf-8") as file:
+        lines = file.read().partition("- pip:")[2].splitlines()
+    lines = [line.strip().removeprefix("- ") for line in lines]
+    path = os.path.join(session.create_tmp(), "requirements.txt")
+    # conda writes such a file beside environment.yml, and calls pip there.
+    root = os.getcwd()
+    with open(path, "w", encoding="utf-8") as file:
+        file.writelines(f"{line}\n".replace("-r ", f"-r {root}/").replace(
+            "-e .", f"-e {root}") for line in lines if line)
+    session.install("--quiet", "-r", path)
+    session.run("python", "-m", "pip", "check")
+    session.run("python", "-m", "d2lzh_ext", "doctor")
 
 
 @nox.session(python=_pythons[MAIN] or False, default=False)
