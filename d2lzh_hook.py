@@ -46,7 +46,11 @@ def _compat():
         path = os.path.join(*package.submodule_search_locations, "compat.py")
         spec = util.spec_from_file_location(name, path)
         sys.modules[name] = util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
+        try:
+            spec.loader.exec_module(sys.modules[name])
+        except BaseException:  # Ctrl-C, say
+            del sys.modules[name]
+            raise
     return sys.modules[name]
 
 

@@ -112,7 +112,7 @@ def save_checkpoint(path: str | os.PathLike[str], net: gluon.Block,
                     trainer: gluon.Trainer, notes: dict[str, Any]) -> None:
     """Save a run at the end of an epoch.
 
-    MXNet cannot tell the state of its random generator. It is seeded anew
+    The state of MXNet's random generator cannot be read. It is seeded anew
     here, by NumPy's, and `load_checkpoint` seeds it likewise.
 
     Args:
@@ -199,8 +199,7 @@ def _refusal(path: str | os.PathLike[str], what: str) -> CheckpointError:
 def _check_fits(path: str | os.PathLike[str], net: gluon.Block,
                 trainer: gluon.Trainer, arrays: dict[str, Any],
                 everything: dict[str, Any]) -> None:
-    difference = misfit(net, {name: array.shape
-                              for name, array in arrays.items()})
+    difference = misfit(net, arrays)
     if difference:
         raise _refusal(path, f"is of another network: {difference}")
     optimizer = type(trainer.optimizer).__name__

@@ -149,20 +149,37 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def _mend_var(symbol: Any) -> None:
+    """Let a symbol's shape have numbers of NumPy; it becomes text as well."""
+    var = symbol.var
+
+    @functools.wraps(var)
+    def mended(name: str, attr: Any = None, shape: Any = None, *args: Any,
+               **kwargs: Any) -> Any:
+        return var(name, attr, _plain(shape), *args, **kwargs)
+
+    for module in (symbol, symbol.symbol):
+        module.var = module.Variable = mended
+
+
 def _as_text(value: Any) -> str:
     # The text of a NumPy number by itself has always been the number's.
     return str(_plain(value) if type(value) in (tuple, list) else value)
 
 
-def _to_numpy(array: Any, dtype: Any = None, copy: Any = None) -> Any:
-    return array.asnumpy().astype(dtype, copy=False)
+def _to_numpy(array: Any, dtype: Any = None, copy: bool | None = None
+              ) -> Any:
+    if copy is False:
+        raise ValueError("NumPy cannot look into an NDArray without a copy.")
+    values = array.asnumpy()
+    return values if dtype is None else values.astype(dtype, copy=False)
 
 
 class _OneNumber(np.ndarray):  # type: ignore[type-arg]
     """An array of one number, which converts to the number.
 
     ``'%f' % l.mean().asnumpy()`` in the book's loops needs that; NumPy has
-    stopped to do it. What is computed from it is a plain array again.
+    stopped doing it. What is computed from it is a plain array again.
     """
 
     def __float__(self) -> float:
@@ -222,6 +239,7 @@ def _mend(mxnet: Any) -> None:
     # text of (np.int64(2), 3) is not that of (2, 3).
     for module in (mxnet._ctypes.ndarray, mxnet._ctypes.symbol):
         module.str = _as_text
+    _mend_var(mxnet.symbol)
     # Since NumPy 1.24 np.array(an NDArray) ends in an error.
     mxnet.nd.NDArray.__array__ = _to_numpy
     _mend_asnumpy(mxnet.nd.NDArray)
@@ -250,15 +268,17 @@ def _clear_errors() -> Iterator[None]:
             f"MXNet needs the package {error.name!r}. Install it with "
             f"`pip install {error.name}`.") from error
     except OSError as error:
+        cure = ("On Debian and Ubuntu `apt-get install libgomp1` brings the "
+                "OpenMP library that it needs." if "libgomp" in str(error)
+                else "A wheel for GPUs needs NVIDIA's libraries; docs/gpu.md "
+                "of the course lists them.")
         raise ImportError(
-            f"MXNet's library does not load: {error}. On Debian and Ubuntu "
-            "`apt-get install libgomp1` brings the OpenMP library that it "
-            "needs.") from error
+            f"MXNet's library does not load: {error}. {cure}") from error
     except AttributeError as error:
         raise ImportError(
             f"MXNet 1.9.1 does not work with NumPy {np.__version__}: "
-            f"{error}. Install an older one: `pip install 'numpy<2.6'`."
-        ) from error
+            f"{error}. Install one that is known to work: `pip install "
+            "'numpy>=1.23,<2.6'`.") from error
 
 
 def load_mxnet(load: Callable[[], Any]) -> None:

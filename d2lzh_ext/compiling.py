@@ -95,6 +95,13 @@ def _forward(net: Any, F: Any, X: Any) -> Any:
     return F.slice_axis(X, axis=1, begin=0, end=own) if own else X
 
 
+def refusal(X: mx.nd.NDArray, error: Exception) -> ValueError:
+    """MXNet's complaint about a batch, as one clear line."""
+    reason = str(error).strip().splitlines()[-1].rpartition(" : ")[2]
+    return ValueError(
+        f"the network does not take a batch of shape {X.shape}: {reason}")
+
+
 def compile_network(net: nn.HybridBlock, X: mx.nd.NDArray) -> None:
     """Hybridize `net` with static memory, for batches like `X`.
 
@@ -115,10 +122,7 @@ def compile_network(net: nn.HybridBlock, X: mx.nd.NDArray) -> None:
         try:
             net(X[:1]).wait_to_read()
         except (mx.base.MXNetError, ValueError) as error:
-            reason = str(error).strip().splitlines()[-1].rpartition(" : ")[2]
-            raise ValueError(
-                f"the network does not take a batch of shape {X.shape}: "
-                f"{reason}") from None
+            raise refusal(X, error) from None
         net.hybridize(static_alloc=True, static_shape=True)
         if not (type(net) is nn.HybridSequential
                 and X.context.device_type == "cpu"):

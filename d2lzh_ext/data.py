@@ -83,8 +83,8 @@ def mnist(train: bool, root: str | os.PathLike[str] = _MNIST_ROOT
           ) -> tuple[Bytes, Labels]:
     """The training or the test images of MNIST, and the digits they show.
 
-    MNIST is not embedded. It is searched as Fashion-MNIST is, in a folder
-    ``mnist`` (below ``D2LZH_DATA``, for one), and else downloaded.
+    MNIST is not embedded. It is searched for in the same places as
+    Fashion-MNIST, in a folder ``mnist``, and otherwise downloaded.
 
     Args:
         train: the 60,000 for training, else the 10,000 for testing.

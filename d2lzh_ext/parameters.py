@@ -59,7 +59,8 @@ def _array(reader: _Reader) -> np.ndarray[Any, Any]:
         raise ParameterError(f"holds an array of {dimensions} dimensions")
     shape = reader.numbers(f"{dimensions}q")
     _, _, kind = reader.numbers("iii")  # after the device it was on
-    if min(shape) < 0 or not 0 <= kind < len(_TYPES):
+    if (min(shape) < 0 or max(shape) > len(reader.content)
+            or not 0 <= kind < len(_TYPES)):
         raise ParameterError(f"holds an array of shape {shape}, type {kind}")
     dtype = np.dtype(_TYPES[kind])
     values = reader.take(math.prod(shape) * dtype.itemsize)
@@ -100,30 +101,35 @@ def named_parameters(net: gluon.Block) -> Iterator[tuple[str, Any]]:
     return iter(net._collect_params_with_prefix().items())
 
 
-def misfit(net: gluon.Block, saved: dict[str, tuple[int, ...]]
-           ) -> str | None:
-    """The first difference between shapes in a file and in a network."""
-    own = {name: parameter.shape or () for name, parameter
-           in named_parameters(net)}
+def misfit(net: gluon.Block, saved: dict[str, Any]) -> str | None:
+    """The first difference between a file's arrays and a network's."""
+    own = dict(named_parameters(net))
+    # A parameter that several layers share may be saved under one name.
+    there = {id(own[name]) for name in saved if name in own}
     for name in sorted(saved.keys() ^ own.keys()):
-        where = "the file" if name in saved else "this network"
-        return f"only {where} has {name}"
-    for name, shape in own.items():
+        if name in saved:
+            return f"only the file has {name}"
+        if id(own[name]) not in there:
+            return f"only this network has {name}"
+    for name, array in saved.items():
+        shape, dtype = own[name].shape or (), np.dtype(own[name].dtype)
         # Sizes that the network does not know yet are 0 or -1.
-        if len(shape) and (len(shape) != len(saved[name]) or any(
+        if len(shape) and (len(shape) != array.ndim or any(
                 size > 0 and size != found
-                for size, found in zip(shape, saved[name]))):
-            return f"{name} has the shape {saved[name]} in it, here {shape}"
+                for size, found in zip(shape, array.shape))):
+            return f"{name} has the shape {array.shape} in it, here {shape}"
+        if dtype != array.dtype:
+            return f"{name} is {array.dtype} in it, here {dtype}"
     return None
 
 
 def set_parameters(net: gluon.Block, arrays: dict[str, Any],
                    ctx: mx.Context | None = None) -> None:
     """Give every parameter of `net` its array, which has to fit."""
-    for name, parameter in named_parameters(net):
-        values = arrays[name]
+    own = dict(named_parameters(net))
+    for name, values in arrays.items():
         # Sets the shape as well, where the first batch was to settle it.
-        parameter._load_init(nd.array(values, dtype=values.dtype), ctx)
+        own[name]._load_init(nd.array(values, dtype=values.dtype), ctx)
 
 
 def load_parameters(net: gluon.Block, path: str | os.PathLike[str],
@@ -141,12 +147,12 @@ def load_parameters(net: gluon.Block, path: str | os.PathLike[str],
         OSError: The file cannot be opened.
     """
     arrays = read_parameters(path)
-    difference = misfit(net, {name: array.shape
-                              for name, array in arrays.items()})
+    difference = misfit(net, arrays)
     if difference:
         raise ParameterError(f"{os.fspath(path)} is of another network: "
                              f"{difference}.")
-    if ctx is None and all(parameter._data is None for _, parameter
-                           in named_parameters(net)):
-        ctx = mx.cpu()
+    if ctx is None and not any(
+            parameter._data or parameter._deferred_init
+            for _, parameter in named_parameters(net)):
+        ctx = mx.cpu()  # not initialised
     set_parameters(net, arrays, ctx)

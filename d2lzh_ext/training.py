@@ -15,8 +15,12 @@ import numpy as np
 from mxnet import autograd, gluon
 from mxnet.gluon import nn
 
-from d2lzh_ext.checkpoint import load_checkpoint, save_checkpoint
-from d2lzh_ext.compiling import compile_network
+from d2lzh_ext.checkpoint import (
+    CheckpointError,
+    load_checkpoint,
+    save_checkpoint,
+)
+from d2lzh_ext.compiling import compile_network, refusal
 
 # Batches of (images, labels), as a Gluon DataLoader yields them.
 Batches = Iterable[tuple[mx.nd.NDArray, mx.nd.NDArray]]
@@ -151,10 +155,11 @@ def _check_images(X: Any, y: Any) -> None:
 def _check_labels(y: Any, num_classes: int) -> None:
     """Labels that are no class would be taken for the nearest, silently."""
     labels = y.asnumpy()
-    if labels.min() < 0 or labels.max() >= num_classes:
+    wrong = labels[~np.isin(labels, np.arange(num_classes))]
+    if wrong.size:
         raise ValueError(
-            f"labels of a batch run from {labels.min():g} to "
-            f"{labels.max():g}; with {num_classes} scores they must be 0 to "
+            f"a batch has the label {wrong.flat[0]:g}; with {num_classes} "
+            f"scores labels must be whole numbers from 0 to "
             f"{num_classes - 1}")
 
 
@@ -250,7 +255,12 @@ def train_ch5(net: gluon.Block, train_iter: Batches, test_iter: Batches,
     if checkpoint is not None:
         saved = load_checkpoint(checkpoint, net, trainer)
         if saved is not None:
-            history = History(**saved)
+            try:
+                history = History(**saved)
+            except TypeError:
+                raise CheckpointError(
+                    f"{os.fspath(checkpoint)} was not saved by train_ch5."
+                ) from None
             if len(history.loss) < num_epochs:
                 history.resumed.append(len(history.loss))
             print(f"epochs 1 to {len(history.loss)} are in "
@@ -277,6 +287,10 @@ def train_ch5(net: gluon.Block, train_iter: Batches, test_iter: Batches,
                     "(init.Xavier()) or the optimizer.", stacklevel=2)
     except KeyboardInterrupt:
         mx.nd.waitall()  # what has been queued for this batch
+        measured = [values for name, values in vars(history).items()
+                    if name != "resumed"]
+        for values in measured:  # not all may have their last one yet
+            del values[min(map(len, measured)):]
         print(f"interrupted after {len(history.loss)} whole epochs, which "
               "d2l.last_history() returns; the network is as the last batch "
               "left it")
@@ -301,7 +315,10 @@ def _train_epoch(net: gluon.Block, train_iter: Batches, test_iter: Batches,
         if isinstance(net, nn.HybridBlock):
             compile_network(net, X)
         with autograd.record():
-            y_hat = net(X)
+            try:
+                y_hat = net(X)
+            except mx.base.MXNetError as error:
+                raise refusal(X, error) from error
             if not num_classes:
                 num_classes = y_hat.shape[1]
                 _check_labels(y, num_classes)

@@ -1,7 +1,8 @@
 """Run a chapter's first cell as Colab would: nox --session colab.
 
 Usage: python tests/colab.py CLONE
-The address of the repository is replaced by the clone: nothing else differs.
+The clone, built without another download, stands for the repository's
+address; nothing else differs.
 """
 from __future__ import annotations
 

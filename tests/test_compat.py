@@ -12,6 +12,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import nd
+from mxnet.gluon import nn
 
 from d2lzh_ext import compat
 
@@ -166,7 +167,7 @@ def test_a_missing_package_gives_one_clear_error(name, cure):
 @pytest.mark.parametrize("error, cure", [
     (OSError("libgomp.so.1: cannot open shared object file"),
      "apt-get install libgomp1"),
-    (AttributeError("module 'numpy' has no attribute 'x'"), "numpy<"),
+    (AttributeError("module 'numpy' has no attribute 'x'"), "'numpy>="),
     (ModuleNotFoundError("No module named 'distutils'", name="distutils"),
      "pip install setuptools")])
 def test_a_broken_installation_names_its_cure(monkeypatch, error, cure):
@@ -266,10 +267,18 @@ def test_numbers_of_numpy_are_numbers():
     assert x[np.int64(1)].asnumpy().tolist() == [0] * 4
     data = mx.sym.var("data").reshape((np.int64(2), -1))
     assert data.infer_shape(data=(4, 3))[1] == [(2, 6)]
+    for hybrid in (False, True):
+        net = nn.HybridSequential()
+        net.add(nn.Dense(np.int64(10)))
+        net.initialize()
+        net.hybridize(hybrid)
+        assert net(nd.ones((2, 4))).shape == (2, 10)
 
 
 def test_numpy_makes_arrays_of_ndarrays():
     x = nd.arange(6).reshape((2, 3))
     assert np.array(x).tolist() == x.asnumpy().tolist()
+    for dtype in ("float32", "uint8", "int32"):
+        assert np.asarray(x.astype(dtype)).dtype == dtype
     assert np.array(x, dtype="int64").dtype == "int64"
     assert np.sqrt(x).shape == (2, 3)

@@ -57,17 +57,18 @@ def images(shape=(4, 1, 28, 28), dtype="float32"):
 LABELS = [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("labels", [[0, 1, 2, 10], [0, 1, -1, 2]])
-def test_labels_out_of_range(labels):
-    with pytest.raises(ValueError, match=r"with 10 scores they must be 0 "):
-        train(small_net(), images(), nd.array(labels))
+@pytest.mark.parametrize("label", [10, -1, 1.5, float("nan")])
+def test_labels_out_of_range(label):
+    with pytest.raises(ValueError, match=rf"has the label {label:g}; with 10 "
+                       "scores labels must be whole numbers from 0 to 9"):
+        train(small_net(), images(), nd.array([0, 1, label, 2]))
 
 
 def test_labels_out_of_range_later_on():
     net = small_net()
     good, bad = nd.array(LABELS), nd.array([0, 0, 0, 11])
     trainer = gluon.Trainer(net.collect_params(), "sgd")
-    with pytest.raises(ValueError, match="run from 0 to 11"):
+    with pytest.raises(ValueError, match="has the label 11"):
         d2l.train_ch5(net, [(images(), good), (images(), bad)], [], 4,
                       trainer, mx.cpu(), 1)
 
@@ -88,6 +89,15 @@ def test_images_of_the_wrong_shape(shape, reason):
     with pytest.raises(ValueError, match=rf"does not take a batch of shape "
                        rf"{re.escape(str(shape))}: .*{reason}"):
         train(small_net(), images(shape), nd.array(LABELS))
+
+
+def test_a_plain_block_names_the_shape_as_well():
+    net = gluon.nn.Sequential()
+    net.add(gluon.nn.Conv2D(6, 5), gluon.nn.Dense(10))
+    net.initialize()
+    net(images())
+    with pytest.raises(ValueError, match=r"take a batch of shape \(4, 28"):
+        train(net, images((4, 28, 28)), nd.array(LABELS))
 
 
 def test_channels_that_the_network_does_not_know():
@@ -119,7 +129,15 @@ class Interrupted:
         yield from self.batches[1:]
 
 
-def test_control_c_leaves_network_and_history(capsys):
+@pytest.fixture
+def control_c():
+    """Ctrl-C works, also where the tests run in a shell's background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_control_c_leaves_network_and_history(control_c, capsys):
     net = small_net()
     trainer = gluon.Trainer(net.collect_params(), "sgd",
                             {"learning_rate": 0.1})
@@ -137,7 +155,7 @@ def test_control_c_leaves_network_and_history(capsys):
 
 
 @pytest.mark.filterwarnings("ignore:The loss rests")
-def test_control_c_in_the_midst_of_a_batch():
+def test_control_c_in_the_midst_of_a_batch(control_c):
     """A signal from outside, at no moment of the test's choice."""
     net = small_net()
     trainer = gluon.Trainer(net.collect_params(), "sgd",
@@ -148,7 +166,7 @@ def test_control_c_in_the_midst_of_a_batch():
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         d2l.train_ch5(net, train_iter, test_iter, 64, trainer, mx.cpu(),
-                      10_000)
+                      300)
     timer.join()
     finished = len(d2l.last_history().loss)
     assert finished == len(d2l.last_history().seconds) > 0
@@ -194,6 +212,58 @@ def test_parameters_of_another_network(tmp_path, other, difference):
     with pytest.raises(d2l.ParameterError, match=difference):
         d2l.load_parameters(net, tmp_path / "p")
     assert (net(images()).asnumpy() == before).all()
+
+
+def test_parameters_of_another_type(tmp_path):
+    """As many bytes, but other numbers: nothing is set."""
+    net = written(tmp_path / "p")
+    arrays = nd.load(str(tmp_path / "p"))
+    last = list(arrays)[-1]
+    arrays[last] = arrays[last].astype("int32")
+    nd.save(str(tmp_path / "q"), {key: array + 1 for key, array
+                                  in arrays.items()})
+    before = net(images()).asnumpy()
+    with pytest.raises(d2l.ParameterError, match=f"{last} is int32 in it"):
+        d2l.load_parameters(net, tmp_path / "q")
+    assert (net(images()).asnumpy() == before).all()
+
+
+@pytest.mark.parametrize("deduplicate", [False, True])
+def test_shared_parameters(tmp_path, deduplicate):
+    def make():
+        net, shared = gluon.nn.Sequential(), gluon.nn.Dense(4, in_units=4)
+        net.add(shared, gluon.nn.Dense(4, params=shared.params))
+        return net
+
+    net = make()
+    net.initialize(init.Xavier())
+    net.save_parameters(str(tmp_path / "p"), deduplicate=deduplicate)
+    other = make()
+    d2l.load_parameters(other, tmp_path / "p")
+    assert (net(nd.ones((1, 4))) == other(nd.ones((1, 4)))).asnumpy().all()
+
+
+def test_parameters_go_where_the_network_is(tmp_path):
+    net = gluon.nn.Dense(3, use_bias=False)
+    net.initialize(ctx=mx.cpu(1))
+    net(nd.ones((1, 2), ctx=mx.cpu(1)))
+    net.save_parameters(str(tmp_path / "p"))
+    other = gluon.nn.Dense(3, use_bias=False)
+    other.initialize(ctx=mx.cpu(1))  # deferred: its input is not known yet
+    d2l.load_parameters(other, tmp_path / "p")
+    assert other.weight.list_ctx() == [mx.cpu(1)]
+
+
+@pytest.mark.parametrize("shape", [(0, 2**62), (2**40, 2**40), (-1, 3)])
+def test_absurd_shapes(tmp_path, shape):
+    nd.save(str(tmp_path / "p"), {"a": nd.ones((2, 3))})
+    content = (tmp_path / "p").read_bytes()
+    old, new = (np.array(each, np.int64).tobytes()
+                for each in ((2, 3), shape))
+    assert content.count(old) == 1
+    (tmp_path / "p").write_bytes(content.replace(old, new))
+    with pytest.raises(d2l.ParameterError):
+        read_parameters(tmp_path / "p")
 
 
 @settings(max_examples=300, deadline=None)

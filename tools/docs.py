@@ -52,8 +52,8 @@ def api() -> str:
     offered.update({f"models.{name}": networks[name] for name in sorted(
         networks, key=lambda name: _chapter(package["models"][name]))})
     parts = ["# The package\n\nMade from the docstrings by `make docs`. "
-             "Names of the first part are those of `import d2lzh_ext as "
-             "d2l`, which offers every name of `d2lzh` besides; "
+             "Names without a module given are those of `import d2lzh_ext as "
+             "d2l`, which also offers every name of `d2lzh`: "
              "[first-edition.md](first-edition.md) lists those.\n"]
     for module, names in offered.items():
         parts.append(_heading(package[module], module))
