@@ -104,7 +104,7 @@ def _write(path: Path, arrays: dict[str, Any]) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                np.lib.format.write_array(  # type: ignore[no-untyped-call]
+                np.lib.format.write_array(  # type: ignore[no-untyped-call,unused-ignore]
                     file, array, allow_pickle=False)
 
 
