@@ -51,7 +51,7 @@ def newest(session: nox.Session) -> None:
     session.install("--quiet", "--no-deps", "-r", "requirements-test.txt")
     session.install("--quiet", "--no-deps", "--no-build-isolation", "-e", ".")
     # Without what looks at notebooks, pages and benchmarks: that is the same
-    # on every Python, and takes half of the time.
+    # on every Python.
     session.run("python", "-m", "pytest", "tests", *(
         f"--ignore=tests/test_{name}.py" for name in (
             "benchmarks", "chapters", "docs", "navigation")),

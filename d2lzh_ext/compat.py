@@ -235,6 +235,9 @@ def mend_ipython() -> None:
 
 def _mend(mxnet: Any) -> None:
     """Repair what newer NumPys have broken in an MXNet just imported."""
+    if vars(mxnet).get("mended_by_d2lzh_ext"):
+        return  # by the hook, within the import
+    mxnet.mended_by_d2lzh_ext = True
     # MXNet hands an operator its parameters as text, and since NumPy 2 the
     # text of (np.int64(2), 3) is not that of (2, 3).
     for module in (mxnet._ctypes.ndarray, mxnet._ctypes.symbol):
