@@ -15,8 +15,8 @@ compile = $(python) -m uv pip compile --quiet --universal \
 	$(if $(UPGRADE),--upgrade) pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab outputs export navigation docs torch bench matrix seeds book \
-	speed measured pins clean setup setup-test
+.PHONY: help run test lab outputs export navigation docs torch bench seeds \
+	book speed measured pins clean setup setup-test
 
 help:  ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -58,9 +58,6 @@ torch: setup  ## add PyTorch: tests compare with it, `make bench` needs it
 bench: torch  ## time against d2lzh and PyTorch, over an hour; NETWORK=vgg one
 	$(if $(NETWORK),,$(python) benchmarks/run.py)
 	$(python) benchmarks/bench.py $(NETWORK)
-
-matrix: setup-test  ## every Python with its oldest and newest NumPy: hours
-	$(python) -m nox --session matrix
 
 seeds: setup-test  ## train each network from five seeds; NETWORK=vgg one
 	$(python) benchmarks/seeds.py $(NETWORK)

@@ -120,7 +120,7 @@ def compile_network(net: nn.HybridBlock, X: mx.nd.NDArray) -> None:
         return
     with autograd.pause():
         try:
-            net(X[:1]).wait_to_read()
+            net(X[:1])
         except (mx.base.MXNetError, ValueError) as error:
             raise refusal(X, error) from None
         net.hybridize(static_alloc=True, static_shape=True)

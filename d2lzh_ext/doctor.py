@@ -19,7 +19,7 @@ from d2lzh_ext.fetch import FASHION_MNIST, MNIST, DataSet, find
 from d2lzh_ext.idx import DataError
 
 _PYTHONS = ((3, 9), (3, 13))  # the oldest and the newest that are tested
-_MEMORY = 2 * 2**30  # what the largest chapter needs, with some air
+_MEMORY = 2 * 2**30  # Binder's; every chapter is kept below it
 
 
 class Finding(NamedTuple):
@@ -94,8 +94,8 @@ def _memory() -> Finding:
         return Finding("memory", "unknown")
     return Finding(
         "memory", f"{free / 2**30:.1f} GiB available",
-        "" if free >= _MEMORY else "close other programs; the largest "
-        "chapter needs 2 GiB")
+        "" if free >= _MEMORY else "close other programs; chapters may "
+        "take up to 2 GiB")
 
 
 def _data(dataset: DataSet) -> Finding:
