@@ -59,6 +59,9 @@ bench: torch  ## time against d2lzh and PyTorch, over an hour; NETWORK=vgg one
 	$(if $(NETWORK),,$(python) benchmarks/run.py)
 	$(python) benchmarks/bench.py $(NETWORK)
 
+matrix: setup-test  ## every Python with its oldest and newest NumPy: hours
+	$(python) -m nox --session matrix
+
 seeds: setup-test  ## train each network from five seeds; NETWORK=vgg one
 	$(python) benchmarks/seeds.py $(NETWORK)
 

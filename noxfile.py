@@ -9,6 +9,16 @@ import subprocess
 import nox
 
 MAIN, NEWEST = "3.11", "3.13"
+# The oldest of each that the Python can install and the course admits.
+OLDEST = {"3.9": ("numpy==1.23.0", "ipython==7.34.0"),
+          "3.10": ("numpy==1.23.0", "ipython==7.34.0"),
+          "3.11": ("numpy==1.23.2", "ipython==7.34.0"),
+          "3.12": ("numpy==1.26.0", "ipython==8.16.0"),
+          "3.13": ("numpy==2.1.0", "ipython==8.28.0")}
+# Without what looks at notebooks, pages and benchmarks: that is the same on
+# every Python.
+TESTS = ["tests", *(f"--ignore=tests/test_{name}.py" for name in (
+    "benchmarks", "chapters", "docs", "navigation"))]
 
 nox.options.envdir = ".nox"
 nox.options.reuse_existing_virtualenvs = True
@@ -44,12 +54,7 @@ def newest(session: nox.Session) -> None:
     # As in tools/setup.sh: MXNet's metadata refuses NumPy 2.
     session.install("--quiet", "--no-deps", "-r", "requirements-test.txt")
     session.install("--quiet", "--no-deps", "--no-build-isolation", "-e", ".")
-    # Without what looks at notebooks, pages and benchmarks: that is the same
-    # on every Python.
-    session.run("python", "-m", "pytest", "tests", *(
-        f"--ignore=tests/test_{name}.py" for name in (
-            "benchmarks", "chapters", "docs", "navigation")),
-        *session.posargs)
+    session.run("python", "-m", "pytest", *TESTS, *session.posargs)
 
 
 @nox.session(python=_pythons[MAIN] or False)
@@ -111,6 +116,36 @@ def environment(session: nox.Session) -> None:
     session.install("--quiet", "-r", path)
     session.run("python", "-m", "pip", "check")
     session.run("python", "-m", "d2lzh_ext", "doctor")
+
+
+@nox.session(default=False, venv_backend="none")
+@nox.parametrize("age", ["oldest", "newest"])
+@nox.parametrize("version", list(OLDEST))
+def matrix(session: nox.Session, version: str, age: str) -> None:
+    """Run unit tests and chapter 5 on a Python, with old or new NumPy.
+
+    With arguments, they go to pytest, and nothing is recorded.
+    """
+    python = _find(version)
+    if python is None:
+        session.skip(f"no CPython {version} with venv was found")
+    folder = os.path.abspath(os.path.join(".nox", f"matrix-{version}-{age}"))
+    session.run(python, "-m", "venv", "--clear", folder)
+    own = os.path.join(folder, "bin", "python")
+    pip = (own, "-m", "pip", "install", "--quiet")
+    session.run(*pip, "--no-deps", "-r", "requirements-test.txt")
+    session.run(*pip, "--no-deps", "--no-build-isolation", "-e", ".")
+    # pip remarks that MXNet and others would have other versions.
+    session.run(*pip, *(("--upgrade", "numpy", "ipython")
+                        if age == "newest" else OLDEST[version]))
+    command = [own, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    if session.posargs:
+        session.run(*command, *session.posargs)
+        return
+    session.run(own, "tools/matrix.py", version, age, *command, "--nbval",
+                "--nbval-current-env", "--nbval-sanitize-with",
+                "tests/nbval.cfg", *TESTS, "chapters/05-lenet.ipynb",
+                env={"D2LZH_PROGRESS": "0"})
 
 
 @nox.session(python=_pythons[MAIN] or False, default=False)
