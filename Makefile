@@ -15,8 +15,8 @@ compile = $(python) -m uv pip compile --quiet --universal \
 	$(if $(UPGRADE),--upgrade) pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab outputs export navigation docs torch bench seeds \
-	book speed measured pins clean setup setup-test
+.PHONY: help run test lab outputs export navigation docs torch bench matrix \
+	seeds book speed measured pins clean setup setup-test
 
 help:  ## this list
 	@echo "make TARGET, where TARGET is one of"

@@ -39,6 +39,8 @@ PORT = 9091  # of the scheduler, where nothing else is said
 # Importing MXNet is all that a scheduler and a server do; it ends with the
 # last worker.
 SERVE = ["-c", "import d2lzh_ext"]
+# Before the script: it leaves the group in good order.
+_WORK = ["-m", "d2lzh_ext.worker"]
 _ENGINE_NOTICE = "MXNet start using engine"
 _GRACE = 3.0  # seconds from SIGTERM to SIGKILL
 _LEAVE = 10.0  # seconds for scheduler and servers after the last worker
@@ -97,7 +99,7 @@ def show(command: Sequence[str], host: str, port: int, num_workers: int,
         f"# once, on {host}:", line("scheduler", SERVE),
         f"# {num_servers} ×, on any machines:", line("server", SERVE),
         f"# {num_workers} ×, on the machines that compute:",
-        line("worker", command)])
+        line("worker", [*_WORK, *command])])
 
 
 def _free_ports(count: int) -> list[int]:
@@ -266,7 +268,7 @@ def launch(command: Sequence[str], num_workers: int, num_servers: int = 1,
                     "OMP_NUM_THREADS": "1", **shared, "DMLC_ROLE": "server"})
             for i in range(num_workers):
                 # MXNet ranks the workers of a machine by their ports.
-                _start(group, f"worker {i}", command, {
+                _start(group, f"worker {i}", [*_WORK, *command], {
                     "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS",
                                                       threads),
                     **shared, "DMLC_ROLE": "worker", "PORT": str(ports[i])})

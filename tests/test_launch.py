@@ -128,6 +128,54 @@ def test_a_failing_worker_is_named_and_its_words_are_kept(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+# The workers meet at every step, until one of them ends.
+STEPS = """
+import sys
+import d2lzh_ext
+import mxnet as mx
+from mxnet import autograd, gluon
+kv = mx.kv.create('dist_sync')
+w = gluon.Parameter('w', shape=(3,))
+w.initialize()
+trainer = gluon.Trainer([w], 'sgd', kvstore=kv)
+for step in range(4):
+    if kv.rank == 0 and step == 2:
+        {end}
+    with autograd.record():
+        l = w.data().sum()
+    l.backward()
+    trainer.step(1)
+"""
+
+
+@pytest.mark.parametrize("end, words, status", [
+    ("raise ValueError('bad data')", "ValueError: bad data", 1),
+    ("sys.exit('bad data')", "bad data", 1),
+    ("sys.exit(3)", None, 3)])
+def test_an_error_between_two_steps_ends_the_group(tmp_path, end, words,
+                                                   status):
+    done = run(tmp_path, STEPS.replace("{end}", end), "-n", "2")
+    assert done.returncode == 1
+    lines = [line.partition(": ")[2] for line in done.stderr.splitlines()
+             if line.startswith("worker 0: ")]
+    if words is None:
+        assert lines == []
+    else:
+        assert lines[-1] == words
+    # The reader's line, and nothing of the files that ran it.
+    assert not any("runpy" in line or "worker.py" in line for line in lines)
+    assert re.search(rf"worker 0 \(process \d+\) ended with status {status}",
+                     done.stderr)
+
+
+@pytest.mark.parametrize("end", ["sys.exit(0)", "sys.exit()", "pass"])
+def test_a_worker_that_ends_well_leaves_the_group(tmp_path, end):
+    script = STEPS.replace("kv.rank == 0 and step == 2", "step == 3")
+    done = run(tmp_path, script.replace("{end}", end), "-n", "2")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
 def test_a_script_that_joins_no_group_is_told_so(tmp_path, monkeypatch,
                                                  capfd):
     path = tmp_path / "alone.py"
@@ -181,7 +229,8 @@ def test_what_to_run_on_many_machines(capsys):
     assert lines == [
         ["env", f"DMLC_ROLE={name}", *shared, *words]
         for name, words in [("scheduler", serve), ("server", serve),
-                            ("worker", ["train.py", "--rate", "0.1"])]]
+                            ("worker", ["-m", "d2lzh_ext.worker",
+                                        "train.py", "--rate", "0.1"])]]
 
 
 def test_the_lines_shown_form_a_group(tmp_path):
