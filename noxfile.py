@@ -135,9 +135,11 @@ def matrix(session: nox.Session, version: str, age: str) -> None:
     pip = (own, "-m", "pip", "install", "--quiet")
     session.run(*pip, "--no-deps", "-r", "requirements-test.txt")
     session.run(*pip, "--no-deps", "--no-build-isolation", "-e", ".")
-    # pip remarks that MXNet and others would have other versions.
+    # pip remarks that MXNet and others would have other versions. Named
+    # again, Matplotlib becomes one that fits an old NumPy.
     session.run(*pip, *(("--upgrade", "numpy", "ipython")
-                        if age == "newest" else OLDEST[version]))
+                        if age == "newest" else
+                        (*OLDEST[version], "matplotlib")))
     command = [own, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     if session.posargs:
         session.run(*command, *session.posargs)

@@ -2,8 +2,9 @@
 
 In each round, every contestant of benchmarks/steps.py trains the network in
 a process of its own, one after the other, and the machine's peak is measured.
-Ratios are taken within a round. Writes data/results/training.json and prints
-its tables. Nothing else should run meanwhile.
+Ratios are taken within a round. Writes data/results/training.json and, with
+PyTorch there, the README's table and docs/training.svg. Nothing else should
+run meanwhile.
 
 Usage: python benchmarks/bench.py [--fast] [NETWORK ...]
 NETWORK: only these, or `loader`; the others keep what was recorded. --fast
@@ -18,7 +19,7 @@ import statistics
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import d2lzh_ext as d2l  # first: it makes `import mxnet` work
 
@@ -27,6 +28,9 @@ import records
 from steps import CONTESTANTS, SIZES
 
 from d2lzh_ext import models
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 STEPS = Path(__file__).resolve().parent / "steps.py"
 NAME = "training"  # of the record
@@ -122,6 +126,43 @@ def table(entries: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def draw(entries: dict[str, Any]) -> Figure:
+    """Speed of the others, where this project's is 1."""
+    from matplotlib.figure import Figure
+
+    entries = {name: entry for name, entry in entries.items()
+               if name != "loader"}
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    axis = figure.subplots()
+    others = list(CONTESTANTS)[1:]
+    width = 0.8 / len(others)
+    for number, name in enumerate(others):
+        speeds = [[1 / ratio for ratio in ratios(entry, name)]
+                  for entry in entries.values()]
+        middle = [statistics.median(each) for each in speeds]
+        axis.bar(
+            [i + (number - 1) * width for i in range(len(entries))], middle,
+            width, label=name, yerr=[
+                [m - min(each) for m, each in zip(middle, speeds)],
+                [max(each) - m for m, each in zip(middle, speeds)]])
+    axis.axhline(1, color="black", linewidth=1, label="d2lzh_ext")
+    axis.set_xticks(range(len(entries)), [
+        f"{name}\n{entry['side']} × {entry['side']}"
+        for name, entry in entries.items()])
+    axis.set_ylabel("images/s, d2lzh_ext = 1")
+    axis.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.2))
+    return figure
+
+
+def show(record: dict[str, Any]) -> str:
+    """What stands in the README."""
+    where = record["provenance"]
+    return (f"{table(record['networks'])}\n\n"
+            f"![Speed of the others](docs/{NAME}.svg)\n\n"
+            f"{records.place(where)}, PyTorch {where['packages']['torch']}, "
+            f"{ROUNDS} rounds. `make bench` repeats it.")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("network", nargs="*", choices=[[], *SIZES])
@@ -136,9 +177,13 @@ def main() -> None:
         entries[network] = measure(network, ROUNDS,
                                    BATCHES.get(network, USUAL_BATCHES))
         entries = {name: entries[name] for name in SIZES if name in entries}
-        records.save(NAME, {
-            "provenance": records.provenance("make bench", "torch"),
-            "networks": entries})
+        record = {"provenance": records.provenance("make bench", "torch"),
+                  "networks": entries}
+        records.save(NAME, record)
+        if all(name in entry["contestants"] for entry in entries.values()
+               for name in CONTESTANTS):
+            records.save_figure(NAME, draw(entries))
+            records.show_in_readme(NAME, show(record))
     print(table(entries))
 
 

@@ -8,10 +8,14 @@ import platform
 import subprocess
 import time
 from importlib.metadata import PackageNotFoundError, version
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "data" / "results"
@@ -91,6 +95,34 @@ def load(name: str) -> dict[str, Any]:
 
 def save(name: str, record: dict[str, Any]) -> None:
     _write(RESULTS / f"{name}.json", json.dumps(record, indent=1) + "\n")
+
+
+def figure_path(name: str) -> Path:
+    """Where the figure of that record is."""
+    return ROOT / "docs" / f"{name}.svg"
+
+
+def svg(figure: Figure) -> str:
+    """A figure as SVG, in the same letters each time."""
+    import matplotlib
+
+    text = StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "d2lzh_ext"}):
+        figure.savefig(text, format="svg", bbox_inches="tight",
+                       metadata={"Date": None})
+    return "\n".join(line.rstrip() for line in
+                     text.getvalue().splitlines()) + "\n"
+
+
+def save_figure(name: str, figure: Figure) -> None:
+    """Write docs/NAME.svg, which the README shows."""
+    _write(figure_path(name), svg(figure))
+
+
+def place(where: dict[str, Any]) -> str:
+    """Where and when, as the last line under a table."""
+    return (f"{where['cores']} cores of an {where['processor']}, "
+            f"{where['date']}, MXNet {where['packages']['mxnet']}")
 
 
 def show_in_readme(section: str, table: str) -> None:

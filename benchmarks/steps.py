@@ -47,14 +47,14 @@ class Timed:
         self.seconds = time.perf_counter() - start
 
 
-def _train_mxnet(d2l: Any, network: str, loader: Any, count: int) -> float:
+def train_mxnet(d2l: Any, network: str, loader: Any, batch_size: int,
+                side: int, count: int) -> float:
     """Seconds of `count` batches in `d2l.train_ch5`."""
     import mxnet as mx
     from mxnet import gluon, init
 
     from d2lzh_ext import models
 
-    batch_size, side = SIZES[network]
     batches = Timed(loader, count, mx.nd.waitall)
     test_iter = [(mx.nd.zeros((1, 1, side, side)), mx.nd.zeros(1))]
     mx.random.seed(0)
@@ -84,7 +84,7 @@ def d2lzh_ext(network: str, count: int) -> float:
         batch_size, resize=None if side == 28 else side)
     if network == "loader":
         return _load(train_iter, count)
-    return _train_mxnet(d2l, network, train_iter, count)
+    return train_mxnet(d2l, network, train_iter, batch_size, side, count)
 
 
 def d2lzh(network: str, count: int) -> float:
@@ -96,7 +96,7 @@ def d2lzh(network: str, count: int) -> float:
         root=str(lenet.ROOT / "data" / "fashion-mnist"))
     if network == "loader":
         return _load(train_iter, count)
-    return _train_mxnet(d2l, network, train_iter, count)
+    return train_mxnet(d2l, network, train_iter, batch_size, side, count)
 
 
 def torch(network: str, count: int, channels_last: bool = False) -> float:

@@ -1,24 +1,25 @@
 """Compile a network into one graph that suits the processor.
 
-Two things are done to a chain of layers (`nn.HybridSequential`) on a CPU.
-Neither changes its scores or gradients, apart from rounding; the parameters
-and the network itself stay as they are.
+Two things are done to the convolutions of a network on a CPU. Neither
+changes its scores or gradients, apart from rounding; the parameters and the
+network itself stay as they are.
 
 * An activation that is followed by max pooling is applied after it, to a
   quarter of the numbers: activations never fall, so they keep the maximum.
 * MXNet 1.9.1 computes convolutions with oneDNN 2.4, whose AVX-512 kernels
-  work on 16 channels at a time. A layer with fewer, such as LeNet's first
-  with 6, falls back to a general method that is several times slower. The
-  graph carries 16 channels through such layers, padding the weights with
-  zeros.
+  work on 16 channels at a time. A layer with another number of them, such as
+  LeNet's first with 6, falls back to methods that are several times slower.
+  The graph carries the next multiple of 16 through such layers, padding the
+  weights with zeros.
 
 benchmarks/NOTES.md has the figures.
 """
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import MethodType
 from typing import Any
 
 import mxnet as mx
@@ -36,63 +37,115 @@ def _has_avx512() -> bool:
         return False
 
 
-def _is_plain(block: Any) -> bool:
-    """Whether `block` is a convolution that `_convolution` can replace."""
-    return (type(block) is nn.Conv2D
-            and block._kwargs["num_group"] == 1
-            and block._kwargs["layout"] == "NCHW")
+def _padded(channels: int) -> int:
+    """The next multiple of 16."""
+    return -(-channels // _WIDTH) * _WIDTH
 
 
-def _convolution(block: Any, F: Any, X: Any, wide_input: bool, wide: bool
-                 ) -> Any:
-    """Apply `block` without its activation.
+def _rows(F: Any, matrix: Any, filters: int) -> Any:
+    """`matrix`, of `filters` rows, with rows of zeros below."""
+    # The first rows are those of the identity matrix.
+    return F.dot(F.one_hot(F.arange(_padded(filters)), depth=filters), matrix)
 
-    With `wide` the output has 16 channels, those beyond the block's own
-    without meaning; with `wide_input` X has 16, of which the same holds.
+
+class _Rearranged:
+    """Forward passes of single layers, on symbols, for one graph.
+
+    Each returns the symbol that the layer would return. Where a faster one
+    stands behind it, that is noted, and a layer that can use it does; what
+    nobody uses is no part of the graph.
     """
-    filters, channels, *kernel = block.weight.shape
-    weight = block.weight.var()
-    bias = None if block.bias is None else block.bias.var()
-    if wide:
-        # 16 rows, of which the first ones are those of the identity matrix.
-        rows = F.one_hot(F.arange(_WIDTH), depth=filters)
-        weight = F.dot(rows, weight.reshape((filters, -1)))
-        bias = None if bias is None else F.dot(rows, bias)
-        filters = _WIDTH
-    if wide_input:
-        weight = weight.reshape((filters, channels, -1)).transpose((1, 0, 2))
-        columns = F.one_hot(F.arange(_WIDTH), depth=channels)
-        weight = F.dot(columns, weight.reshape((channels, -1)))
-        weight = weight.reshape((_WIDTH, filters, -1)).transpose((1, 0, 2))
-        channels = _WIDTH
-    if wide or wide_input:
-        weight = weight.reshape((filters, channels, *kernel))
-    arrays = [X, weight] if bias is None else [X, weight, bias]
-    return F.Convolution(*arrays,
-                         **{**block._kwargs, "num_filter": filters})
+
+    def __init__(self) -> None:
+        # By the identity of a symbol: itself, so that it lives on, the one
+        # with more channels, and the number of those that count.
+        self.wide: dict[int, tuple[Any, Any, int]] = {}
+        # Likewise: itself, what an activation has made it from, and that.
+        self.before: dict[int, tuple[Any, Any, Any]] = {}
+
+    def _wider(self, X: Any) -> tuple[Any, int]:
+        """The symbol to compute with, and its own channels if it has more."""
+        return self.wide.get(id(X), (X, X, 0))[1:]
+
+    def _narrowed(self, F: Any, wide: Any, own: int) -> Any:
+        if not own:
+            return wide
+        X = F.slice_axis(wide, axis=1, begin=0, end=own)
+        self.wide[id(X)] = X, wide, own
+        return X
+
+    def convolution(self, block: Any, F: Any, X: Any, weight: Any,
+                    bias: Any = None) -> Any:
+        X, wide_input = self._wider(X)
+        filters, channels, *kernel = block.weight.shape
+        own = filters if filters % _WIDTH and _has_avx512() else 0
+        if not (own or wide_input):
+            return nn.Conv2D.hybrid_forward(block, F, X, weight, bias)
+        if own:
+            weight = _rows(F, weight.reshape((filters, -1)), own)
+            bias = None if bias is None else _rows(F, bias, own)
+            filters = _padded(filters)
+        if wide_input:
+            weight = weight.reshape((filters, channels, -1))
+            weight = _rows(F, weight.transpose((1, 0, 2)).reshape(
+                (channels, -1)), channels)
+            channels = _padded(channels)
+            weight = weight.reshape((channels, filters, -1)).transpose(
+                (1, 0, 2))
+        arrays = [X, weight.reshape((filters, channels, *kernel))]
+        Y = self._narrowed(F, F.Convolution(
+            *arrays, *([] if bias is None else [bias]),
+            **{**block._kwargs, "num_filter": filters}), own)
+        return Y if block.act is None else block.act(Y)
+
+    def activation(self, block: Any, F: Any, X: Any) -> Any:
+        wide, own = self._wider(X)
+        Y = self._narrowed(
+            F, nn.Activation.hybrid_forward(block, F, wide), own)
+        self.before[id(Y)] = Y, X, block
+        return Y
+
+    def pooling(self, block: Any, F: Any, X: Any) -> Any:
+        if (type(block) is nn.MaxPool2D and id(X) in self.before
+                and max(block._kwargs["stride"]) > 1):
+            _, X, activation = self.before[id(X)]
+            return activation(self.pooling(block, F, X))
+        wide, own = self._wider(X)
+        return self._narrowed(
+            F, type(block).hybrid_forward(block, F, wide), own)
+
+    def forward(self, block: Any) -> Any:
+        """What to call in place of the block's own hybrid_forward."""
+        if type(block) is nn.Conv2D:
+            plain = (block._kwargs["num_group"] == 1
+                     and block._kwargs["layout"] == "NCHW")
+            return self.convolution if plain else None
+        if type(block) is nn.Activation:
+            return self.activation
+        # Pooling and activations treat each channel by itself.
+        if type(block) in (nn.MaxPool2D, nn.AvgPool2D, nn.GlobalAvgPool2D,
+                           nn.GlobalMaxPool2D):
+            return self.pooling
+        return None
 
 
-def _forward(net: Any, F: Any, X: Any) -> Any:
-    """The forward pass of a HybridSequential, rearranged."""
-    own = 0  # channels of X that count where it carries 16; 0: all of them
-    delayed = None  # an activation that waits for the pooling to be done
-    blocks = list(net._children.values())
-    for block, following in zip(blocks, [*blocks[1:], None]):
-        if _is_plain(block):
-            filters = block._kwargs["num_filter"]
-            wide = filters < _WIDTH and _has_avx512()
-            X = _convolution(block, F, X, own > 0, wide)
-            own = filters if wide else 0
-            delayed = block.act
-        else:
-            # Pooling and activations treat each channel by itself.
-            if own and not isinstance(
-                    block, (nn.MaxPool2D, nn.AvgPool2D, nn.Activation)):
-                X, own = F.slice_axis(X, axis=1, begin=0, end=own), 0
-            X = block(X)
-        if delayed is not None and not isinstance(following, nn.MaxPool2D):
-            X, delayed = delayed(X), None
-    return F.slice_axis(X, axis=1, begin=0, end=own) if own else X
+@contextmanager
+def _rearranged(net: Any) -> Iterator[None]:
+    """Let the layers of `net` build a faster graph while this lasts."""
+    graph, changed = _Rearranged(), []
+
+    def change(block: Any) -> None:
+        forward = graph.forward(block)
+        if forward is not None:
+            block.hybrid_forward = functools.partial(forward, block)
+            changed.append(block)
+
+    net.apply(change)
+    try:
+        yield
+    finally:
+        for block in changed:
+            del block.hybrid_forward
 
 
 def refusal(X: mx.nd.NDArray, error: Exception) -> ValueError:
@@ -124,11 +177,6 @@ def compile_network(net: nn.HybridBlock, X: mx.nd.NDArray) -> None:
         except (mx.base.MXNetError, ValueError) as error:
             raise refusal(X, error) from None
         net.hybridize(static_alloc=True, static_shape=True)
-        if not (type(net) is nn.HybridSequential
-                and X.context.device_type == "cpu"):
-            return
-        net.hybrid_forward = MethodType(_forward, net)
-        try:
-            net(X[:1])  # the first call builds the graph, for good
-        finally:
-            del net.hybrid_forward
+        if X.context.device_type == "cpu":
+            with _rearranged(net):
+                net(X[:1])  # the first call builds the graph, for good
