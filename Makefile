@@ -58,6 +58,7 @@ torch: setup  ## add PyTorch: tests compare with it, `make bench` needs it
 bench: torch  ## time against d2lzh and PyTorch, over an hour; NETWORK=vgg one
 	$(if $(NETWORK),,$(python) benchmarks/run.py)
 	$(python) benchmarks/bench.py $(NETWORK)
+	$(if $(NETWORK),,$(python) benchmarks/growth.py)
 
 matrix: setup-test  ## every Python with its oldest and newest NumPy: hours
 	$(python) -m nox --session matrix

@@ -6,7 +6,7 @@ warm up, then those that are timed. Prints, as JSON, the images a
 second.
 
 Usage: python benchmarks/steps.py CONTESTANT NETWORK BATCHES
-NETWORK `loader`: no training, batches of 224 × 224 are only made.
+NETWORK `loader-224`: no training, batches of 224 × 224 are only made.
 CONTESTANT `peak`: GFLOP/s of a large convolution and of a matrix product.
 """
 from __future__ import annotations
@@ -25,7 +25,8 @@ LEARNING_RATE = 0.01
 # Batch size and side of the images.
 SIZES = {"lenet": (256, 28), "alexnet": (64, 224), "vgg": (64, 224),
          "nin": (64, 224), "googlenet": (64, 96), "resnet18": (64, 96),
-         "densenet": (64, 96), "loader": (64, 224)}
+         "densenet": (64, 96), "loader-28": (256, 28), "loader-96": (64, 96),
+         "loader-224": (64, 224)}
 
 
 class Timed:
@@ -82,7 +83,7 @@ def d2lzh_ext(network: str, count: int) -> float:
     batch_size, side = SIZES[network]
     train_iter, _ = d2l.load_data_fashion_mnist(
         batch_size, resize=None if side == 28 else side)
-    if network == "loader":
+    if network.startswith("loader"):
         return _load(train_iter, count)
     return train_mxnet(d2l, network, train_iter, batch_size, side, count)
 
@@ -94,7 +95,7 @@ def d2lzh(network: str, count: int) -> float:
     train_iter, _ = d2l.load_data_fashion_mnist(
         batch_size, resize=None if side == 28 else side,
         root=str(lenet.ROOT / "data" / "fashion-mnist"))
-    if network == "loader":
+    if network.startswith("loader"):
         return _load(train_iter, count)
     return train_mxnet(d2l, network, train_iter, batch_size, side, count)
 
@@ -126,7 +127,7 @@ def torch(network: str, count: int, channels_last: bool = False) -> float:
                                 align_corners=False)
             yield X.contiguous(memory_format=layout), labels[chosen]
 
-    if network == "loader":
+    if network.startswith("loader"):
         return _load(batches(), count)
     arguments = {"alexnet": (1, 6400, 10, False), "vgg": (128 * 7 * 7,),
                  "nin": (1, (10, 10, 10)), "googlenet": (1, 10, False)}

@@ -14,7 +14,8 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.mark.parametrize("name, rows", [
     ("run.py", ["`d2lzh_ext`", "`d2lzh` 1.0.0 as shipped"]),
-    ("bench.py", ["`lenet`, 28, 256", "`loader`, 224, 64"])])
+    ("bench.py", ["`lenet`, 28, 256", "`loader-224`, 224, 64"]),
+    ("growth.py", ["training images | `lenet` | 1,024"])])
 def test_fast_mode_runs_every_contestant_that_is_installed(name, rows):
     pytest.importorskip("psutil", reason="the benchmarks measure with it")
     done = subprocess.run(
@@ -69,6 +70,18 @@ def test_the_readme_shows_the_record(script):
     where = record["provenance"]
     assert where["commit"] and where["date"] and where["processor"]
     assert {"d2lzh_ext", "d2lzh", "torch"} <= record["results"].keys()
+
+
+@pytest.mark.parametrize("name, parts", [
+    ("bench", "networks"), ("growth", "sweeps")])
+def test_the_readme_shows_all_networks_and_sizes(script, name, parts):
+    module, records = script(name), script("records")
+    record = records.load(module.NAME)
+    assert module.show(record) in (ROOT / "README.md").read_text(
+        encoding="utf-8"), "run `make bench`"
+    figure = records.figure_path(module.NAME)
+    assert figure.read_text(encoding="utf-8") == records.svg(
+        module.draw(record[parts])), "run `make bench`"
 
 
 # What a quick setting must reach, in the median of its seeds.
