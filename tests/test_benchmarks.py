@@ -84,6 +84,20 @@ def test_the_readme_shows_all_networks_and_sizes(script, name, parts):
         module.draw(record[parts])), "run `make bench`"
 
 
+def test_the_readme_shows_the_matrix_in_which_all_passes(script,
+                                                         monkeypatch):
+    records = script("records")
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    matrix = importlib.import_module("matrix")
+    lines = records.load(matrix.NAME)["lines"]
+    assert lines.keys() == {f"3.{minor} {age}" for minor in range(9, 14)
+                            for age in ("oldest", "newest")}
+    assert all(line["passed"] > 700 and not line.keys() & {"failed", "error"}
+               for line in lines.values()), "run `make matrix`"
+    assert matrix.table(lines) in (ROOT / "README.md").read_text(
+        encoding="utf-8"), "run `make matrix`"
+
+
 # What a quick setting must reach, in the median of its seeds.
 BARS = {"alexnet": 0.78, "vgg": 0.80, "nin": 0.75, "googlenet": 0.75,
         "lenet_bn": 0.82, "resnet18": 0.80, "densenet": 0.78,
