@@ -30,9 +30,9 @@ ROUNDS = 3
 # A set of more than 60,000 images repeats those of Fashion-MNIST.
 SWEEPS: dict[str, tuple[str, list[int], dict[str, int]]] = {
     "batch size": ("resnet18", [8, 16, 32, 64, 128],
-                   {"image size": 96, "training images": 1_024}),
+                   {"image size": 96, "training images": 768}),
     "image size": ("resnet18", [28, 56, 112, 224],
-                   {"batch size": 32, "training images": 512}),
+                   {"batch size": 32, "training images": 256}),
     "training images": ("lenet", [15_000, 30_000, 60_000, 120_000, 240_000],
                         {"batch size": 256, "image size": 28})}
 FAST = {"training images": [1_024, 2_048]}

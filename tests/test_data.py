@@ -419,3 +419,22 @@ def test_augment_must_return_images(augment, error, what):
                          augment=augment)
     with pytest.raises(error, match=what):
         next(iter(loader))
+
+
+def test_a_program_may_end_while_batches_are_in_use():
+    # NumPy's memory under X must not be given back after Python has ended.
+    script = """
+import d2lzh_ext as d2l
+from mxnet import autograd, nd
+loader, _ = d2l.load_data_fashion_mnist(256, num_train=1024)
+kept = []
+kept.append(kept)  # never collected
+for X, y in loader:
+    X.attach_grad()
+    with autograd.record():
+        kept.append((X * X).sum())
+    kept[-1].backward()
+"""
+    done = subprocess.run([sys.executable, "-c", script], text=True,
+                          capture_output=True, timeout=100)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
