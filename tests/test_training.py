@@ -4,7 +4,6 @@ from __future__ import annotations
 import math
 import re
 import warnings
-import weakref
 
 import mxnet as mx
 import numpy as np
@@ -184,25 +183,3 @@ def test_no_progress_bar_where_nobody_watches(monkeypatch, capsys):
                         raising=False)
     list(_progress([1, 2], "epoch 1"))
     assert capsys.readouterr().err == ""
-
-
-def test_few_batches_wait_for_a_slow_network():
-    waiting, most = [], 0
-
-    class Batches:
-        def __iter__(self):
-            nonlocal most
-            for _ in range(20):
-                values = np.zeros((16, 1, 48, 48), "float32")
-                waiting.append(0)
-                weakref.finalize(values, waiting.pop)
-                most = max(most, len(waiting))
-                yield nd.from_numpy(values), nd.zeros(16)
-
-    net = nn.HybridSequential()
-    net.add(nn.Conv2D(32, 3), nn.Conv2D(32, 3), nn.GlobalAvgPool2D(),
-            nn.Dense(10))
-    net.initialize()
-    trainer = gluon.Trainer(net.collect_params(), "sgd")
-    d2l.train_ch5(net, Batches(), Batches(), 16, trainer, mx.cpu(), 1)
-    assert 2 <= most < 8
