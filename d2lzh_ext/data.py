@@ -227,10 +227,12 @@ class ArrayLoader:
         if side is not None and pixels.shape[1:3] != (side, side):
             resized = nd.image.resize(_ndarray(pixels, np.uint8), side)
             pixels = _memory(resized)
-        X = nd.empty([pixels.shape[i] for i in (0, 3, 1, 2)], mx.cpu())
-        # Equals nd.image.to_tensor bit for bit.
-        np.divide(pixels.transpose(0, 3, 1, 2), np.float32(255),
-                  out=_memory(X))
+        # In NumPy's memory, which comes in large pages; MXNet's does not, and
+        # each new page takes longer than its numbers. Equals
+        # nd.image.to_tensor bit for bit.
+        values = np.empty([pixels.shape[i] for i in (0, 3, 1, 2)], np.float32)
+        np.divide(pixels.transpose(0, 3, 1, 2), np.float32(255), out=values)
+        X = nd.from_numpy(values)
         labels = self.labels[chosen]
         if self.one_hot is None:
             return X, _ndarray(labels, np.int32)

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -191,7 +191,10 @@ def _progress(batches: Batches, title: str) -> Batches:
         from tqdm.auto import tqdm
     else:
         from tqdm import tqdm
-    bar: Batches = tqdm(batches, desc=title, unit="batch", leave=False)
+    # tqdm may ask for an iterator twice, and a loader shuffles each time.
+    bar: Batches = tqdm(
+        iter(batches), desc=title, unit="batch", leave=False,
+        total=len(batches) if isinstance(batches, Sized) else None)
     return bar
 
 

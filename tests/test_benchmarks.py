@@ -72,15 +72,14 @@ def test_the_readme_shows_the_record(script):
     assert {"d2lzh_ext", "d2lzh", "torch"} <= record["results"].keys()
 
 
-@pytest.mark.parametrize("name, parts", [("bench", "networks")])
-def test_the_readme_shows_all_networks(script, name, parts):
-    module, records = script(name), script("records")
-    record = records.load(module.NAME)
-    assert module.show(record) in (ROOT / "README.md").read_text(
+def test_the_readme_shows_all_networks(script):
+    bench, records = script("bench"), script("records")
+    record = records.load(bench.NAME)
+    assert bench.show(record) in (ROOT / "README.md").read_text(
         encoding="utf-8"), "run `make bench`"
-    figure = records.figure_path(module.NAME)
+    figure = records.figure_path(bench.NAME)
     assert figure.read_text(encoding="utf-8") == records.svg(
-        module.draw(record[parts])), "run `make bench`"
+        bench.draw(record["networks"])), "run `make bench`"
 
 
 def test_the_readme_shows_the_matrix_in_which_all_passes(script,

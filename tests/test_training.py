@@ -3,7 +3,9 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import warnings
+import weakref
 
 import mxnet as mx
 import numpy as np
@@ -183,3 +185,41 @@ def test_no_progress_bar_where_nobody_watches(monkeypatch, capsys):
                         raising=False)
     list(_progress([1, 2], "epoch 1"))
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("notebook", [True, False])
+def test_a_progress_bar_leaves_the_order_alone(monkeypatch, notebook):
+    def labels(iterator):
+        d2l.seed(0)
+        return [y.asnumpy().tolist() for _, y in iterator()]
+
+    train_iter, _ = batches(600, 100)
+    bare = labels(lambda: train_iter)
+    if notebook:  # whose bar is of another class
+        monkeypatch.delenv("D2LZH_PROGRESS")
+        monkeypatch.setitem(sys.modules, "ipykernel", None)
+    else:
+        monkeypatch.setenv("D2LZH_PROGRESS", "1")
+    assert labels(lambda: _progress(train_iter, "epoch 1")) == bare
+
+
+def test_few_batches_wait_for_a_slow_network():
+    waiting, most = [], 0
+
+    class Batches:
+        def __iter__(self):
+            nonlocal most
+            for _ in range(20):
+                values = np.zeros((16, 1, 48, 48), "float32")
+                waiting.append(0)
+                weakref.finalize(values, waiting.pop)
+                most = max(most, len(waiting))
+                yield nd.from_numpy(values), nd.zeros(16)
+
+    net = nn.HybridSequential()
+    net.add(nn.Conv2D(32, 3), nn.Conv2D(32, 3), nn.GlobalAvgPool2D(),
+            nn.Dense(10))
+    net.initialize()
+    trainer = gluon.Trainer(net.collect_params(), "sgd")
+    d2l.train_ch5(net, Batches(), Batches(), 16, trainer, mx.cpu(), 1)
+    assert 2 <= most < 8
