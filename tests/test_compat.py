@@ -118,6 +118,32 @@ print(history.loss, history.test_acc)
             == synchronous.stdout.splitlines()[-1])
 
 
+@pytest.mark.parametrize("settings", [
+    {}, {"wd": 0.01}, {"momentum": 0.9}, {"momentum": 0.9, "wd": 0.01},
+    {"clip_gradient": 0.5}])
+def test_updates_one_by_one_give_the_digits_of_one_call(
+        monkeypatch, settings):
+    optimizer = mx.optimizer.optimizer
+
+    def train():
+        """Three parameters after three updates, as one update takes them."""
+        rng = np.random.default_rng(0)
+        shapes = [(20, 3, 5, 5), (7,), (33, 20)]
+        weights = [nd.array(rng.normal(size=s)) for s in shapes]
+        update = mx.optimizer.get_updater(mx.optimizer.SGD(
+            learning_rate=0.1, rescale_grad=1 / 7, **settings))
+        for _ in range(3):
+            gradients = [nd.array(rng.normal(size=s)) for s in shapes]
+            update([0, 1, 2], gradients, weights)
+        return np.concatenate([w.asnumpy().ravel() for w in weights])
+
+    ours = train()
+    for name in ("multi_sgd_update", "multi_sgd_mom_update"):
+        mxnets = getattr(optimizer, name).__wrapped__
+        monkeypatch.setattr(optimizer, name, mxnets)
+    np.testing.assert_array_equal(ours, train())
+
+
 def test_custom_operators_work():
     done = run("""
 import d2lzh_ext
