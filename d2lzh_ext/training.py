@@ -66,15 +66,19 @@ def _correct(y_hat: Any, y: Any) -> Any:
     return (y_hat.argmax(axis=1) == y.astype("float32")).sum()
 
 
-# A batch that waits for the engine keeps its images; the loader, which is
-# faster, would queue a whole epoch of them.
-_AHEAD = 2
+_WAITING = 2**24  # bytes of images
 
 
-def _keep_up(results: list[Any]) -> None:
-    """Wait until at most two of the results are still to be computed."""
-    if len(results) > _AHEAD:
-        results[-1 - _AHEAD].wait_to_read()
+def _keep_up(results: list[Any], X: Any) -> None:
+    """Let 32 MiB of batches like `X` wait for the engine, or two of them.
+
+    They keep their images, and the loader, which is faster, would queue a
+    whole epoch. Many small batches are waited for at once: Python disturbs
+    a computation on all cores each time that it goes on.
+    """
+    several = max(1, _WAITING // (4 * X.size))
+    if len(results) > several and len(results) % several == 0:
+        results[-1 - several].wait_to_read()
 
 
 def evaluate_accuracy(
@@ -101,7 +105,7 @@ def evaluate_accuracy(
         for X_part, y_part in zip(gluon.utils.split_and_load(X, devices),
                                   gluon.utils.split_and_load(y, devices)):
             correct.append(_correct(net(X_part), y_part))
-        _keep_up(correct)
+        _keep_up(correct, X)
         n += y.size
     if n == 0:
         raise ValueError("There is nothing to evaluate: data_iter yielded "
@@ -123,7 +127,7 @@ def predict(net: gluon.Block, data_iter: Batches,
     for X, y in data_iter:
         labels.append(y)
         predictions.append(net(X.as_in_context(device)).argmax(axis=1))
-        _keep_up(predictions)
+        _keep_up(predictions, X)
     if not labels:
         raise ValueError("There is nothing to predict: data_iter yielded no "
                          "batch.")
@@ -343,7 +347,7 @@ def _train_epoch(net: gluon.Block, train_iter: Batches, test_iter: Batches,
         trainer.step(batch_size)
         batch_losses.append(l)
         correct.append(hits)
-        _keep_up(batch_losses)
+        _keep_up(batch_losses, X)
         n += y.size
     if n == 0:
         raise ValueError("There is nothing to train on: train_iter yielded "
