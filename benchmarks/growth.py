@@ -84,7 +84,7 @@ def _medians(sizes: dict[str, Any], what: str) -> list[float]:
 
 def table(sweeps: dict[str, Any]) -> str:
     """The README's table, from the record."""
-    lines = ["| changed | network | | seconds for 1,000 images, median "
+    lines = ["| changed | network | size | seconds for 1,000 images, median "
              "[min–max] | peak memory, MiB |", "|---|---|---|---|---|"]
     for sweep, sizes in sweeps.items():
         memory = _medians(sizes, "peak_mib")
@@ -126,9 +126,23 @@ def draw(sweeps: dict[str, Any]) -> Figure:
     return figure
 
 
+def with_the_set(sweeps: dict[str, Any]) -> str:
+    """What a larger training set changes, in a sentence."""
+    sizes = sweeps["training images"]
+    times = _medians(sizes, "seconds")
+    beyond = [most - int(size) * 28 * 28 / 2**20
+              for size, most in zip(sizes, _medians(sizes, "peak_mib"))]
+    return (f"From {int(min(sizes, key=int)):,} to "
+            f"{int(max(sizes, key=int)):,} training images, the medians of "
+            f"the time differ by {max(times) / min(times) - 1:.0%} at most, "
+            f"and the memory beyond the images themselves, of 784 bytes, is "
+            f"{min(beyond):.0f} to {max(beyond):.0f} MiB.")
+
+
 def show(record: dict[str, Any]) -> str:
     """What stands in the README."""
     return (f"{table(record['sweeps'])}\n\n"
+            f"{with_the_set(record['sweeps'])}\n\n"
             f"![Time and memory against each size](docs/{NAME}.svg)\n\n"
             f"{records.place(record['provenance'])}, {ROUNDS} runs in turn. "
             "`make bench` repeats it.")

@@ -72,14 +72,16 @@ def test_the_readme_shows_the_record(script):
     assert {"d2lzh_ext", "d2lzh", "torch"} <= record["results"].keys()
 
 
-def test_the_readme_shows_all_networks(script):
-    bench, records = script("bench"), script("records")
-    record = records.load(bench.NAME)
-    assert bench.show(record) in (ROOT / "README.md").read_text(
+@pytest.mark.parametrize("name, drawn", [
+    ("bench", "networks"), ("growth", "sweeps")])
+def test_the_readme_shows_table_and_figure(script, name, drawn):
+    module, records = script(name), script("records")
+    record = records.load(module.NAME)
+    assert module.show(record) in (ROOT / "README.md").read_text(
         encoding="utf-8"), "run `make bench`"
-    figure = records.figure_path(bench.NAME)
+    figure = records.figure_path(module.NAME)
     assert figure.read_text(encoding="utf-8") == records.svg(
-        bench.draw(record["networks"])), "run `make bench`"
+        module.draw(record[drawn])), "run `make bench`"
 
 
 def test_the_readme_shows_the_matrix_in_which_all_passes(script,
