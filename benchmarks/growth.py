@@ -100,7 +100,12 @@ def table(sweeps: dict[str, Any]) -> str:
 def draw(sweeps: dict[str, Any]) -> Figure:
     """Time and memory against each size, on logarithmic axes."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+    from matplotlib.ticker import (
+        FixedLocator,
+        FuncFormatter,
+        LogLocator,
+        NullLocator,
+    )
 
     figure = Figure(figsize=(9, 4.6), layout="constrained")
     axes = figure.subplots(2, len(sweeps), sharex="col", squeeze=False)
@@ -114,6 +119,10 @@ def draw(sweeps: dict[str, Any]) -> Figure:
             axis.set(xscale="log", ylabel=label)
             if max(y) > 8 * min(y):
                 axis.set_yscale("log")
+                axis.yaxis.set(
+                    major_locator=LogLocator(subs=(1, 2, 5)),
+                    minor_locator=NullLocator(),
+                    major_formatter=FuncFormatter(lambda n, _: f"{n:g}"))
             else:
                 axis.set_ylim(0, 1.1 * max(y))
             axis.grid(True, alpha=0.3)
