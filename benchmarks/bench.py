@@ -125,9 +125,10 @@ def table(entries: dict[str, Any]) -> str:
     """Of all networks: rates, ratios, shares of the peak."""
     others = [name for name in CONTESTANTS if name != "d2lzh_ext" and all(
         name in entry["contestants"] for entry in entries.values())]
-    lines = ["| network, size, batch | images/s, median [min–max] | "
-             + " | ".join(f"times `{name}`" for name in others)
-             + " | of the convolution's peak | memory, MiB |",
+    lines = ["| network, size, batch | images/s of `d2lzh_ext`, median "
+             "[min–max] | "
+             + " | ".join(f"times as fast as `{name}`" for name in others)
+             + " | of a convolution's rate | memory of `d2lzh_ext`, MiB |",
              "|---" * (len(others) + 4) + "|"]
     for network, entry in entries.items():
         found = entry["contestants"]
@@ -187,9 +188,9 @@ def show(record: dict[str, Any]) -> str:
     better = against_better(record["networks"])
     worst = min(better, key=lambda network: better[network])
     return (f"{table(record['networks'])}\n\n"
-            "Against the better of PyTorch's two on each network: "
-            f"{mean(better.values()):.2f} in the geometric mean, "
-            f"{better[worst]:.2f} (`{worst}`) at least. The loader makes "
+            "Against the faster of PyTorch's two layouts on each network: "
+            f"{mean(better.values()):.2f} in the geometric mean; the smallest "
+            f"median is {better[worst]:.2f} (`{worst}`). The loader makes "
             f"images {min(loader_ahead(record['networks']).values()):.0f} "
             "times as fast as a network takes them, or more.\n\n"
             f"![Speed of the others](docs/{NAME}.svg)\n\n"

@@ -84,8 +84,8 @@ def _medians(sizes: dict[str, Any], what: str) -> list[float]:
 
 def table(sweeps: dict[str, Any]) -> str:
     """The README's table, from the record."""
-    lines = ["| changed | network | size | seconds for 1,000 images, median "
-             "[min–max] | peak memory, MiB |", "|---|---|---|---|---|"]
+    lines = ["| what changes | network | to | seconds for 1,000 images, "
+             "median [min–max] | peak memory, MiB |", "|---|---|---|---|---|"]
     for sweep, sizes in sweeps.items():
         memory = _medians(sizes, "peak_mib")
         for size, most in zip(sizes, memory):
@@ -144,8 +144,8 @@ def with_the_set(sweeps: dict[str, Any]) -> str:
     return (f"From {int(min(sizes, key=int)):,} to "
             f"{int(max(sizes, key=int)):,} training images, the medians of "
             f"the time differ by {max(times) / min(times) - 1:.0%} at most, "
-            f"and the memory beyond the images themselves, of 784 bytes, is "
-            f"{min(beyond):.0f} to {max(beyond):.0f} MiB.")
+            f"and the memory is {min(beyond):.0f} to {max(beyond):.0f} MiB "
+            "plus 784 bytes for each image.")
 
 
 def show(record: dict[str, Any]) -> str:
@@ -153,7 +153,7 @@ def show(record: dict[str, Any]) -> str:
     return (f"{table(record['sweeps'])}\n\n"
             f"{with_the_set(record['sweeps'])}\n\n"
             f"![Time and memory against each size](docs/{NAME}.svg)\n\n"
-            f"{records.place(record['provenance'])}, {ROUNDS} runs in turn. "
+            f"{records.place(record['provenance'])}, {ROUNDS} rounds. "
             "`make bench` repeats it.")
 
 

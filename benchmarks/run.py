@@ -42,7 +42,7 @@ def table(record: dict[str, Any]) -> str:
     results = record["results"]
     ours = statistics.median(results["d2lzh_ext"]["seconds"])
     lines = ["| LeNet, one epoch with its test | seconds, median "
-             "[min–max] | ours / this | peak memory |",
+             "[min–max] | `d2lzh_ext`, times as fast | peak memory |",
              "|---|---|---|---|"]
     for name, result in results.items():
         seconds = result["seconds"]
@@ -50,12 +50,12 @@ def table(record: dict[str, Any]) -> str:
         lines.append(
             f"| {TITLES[name]} | {median:.2f} "
             f"[{min(seconds):.2f}–{max(seconds):.2f}] | "
-            f"{ours / median:.2f} | {result['peak_mib']:.0f} MiB |")
+            f"{median / ours:.2f} | {result['peak_mib']:.0f} MiB |")
     where = record["provenance"]
     lines.append("")
     lines.append(
         f"{where['cores']} cores of an {where['processor']}, "
-        f"{len(seconds)} alternating runs, {where['date']}, MXNet "
+        f"{len(seconds)} rounds, {where['date']}, MXNet "
         f"{where['packages']['mxnet']}, PyTorch "
         f"{where['packages']['torch']}. `make bench` repeats it.")
     return "\n".join(lines)

@@ -18,10 +18,10 @@ HERE = Path(__file__).resolve().parent
 # title: contestant, changed environment, whether another program runs
 VARIANTS: dict[str, tuple[str, dict[str, str], bool]] = {
     "as it is": ("d2lzh_ext", {}, False),
-    "MXNet's graph as it stands": ("d2lzh_ext-plain-graph", {}, False),
+    "MXNet's own graph": ("d2lzh_ext-plain-graph", {}, False),
     "the synchronous engine": (
         "d2lzh_ext", {"MXNET_ENGINE_TYPE": "NaiveEngine"}, False),
-    "MXNet's graph, the synchronous engine": (
+    "MXNet's own graph, the synchronous engine": (
         "d2lzh_ext-plain-graph", {"MXNET_ENGINE_TYPE": "NaiveEngine"}, False),
     "one thread": ("d2lzh_ext", {"OMP_NUM_THREADS": "1"}, False),
     "OpenMP's own waiting": (

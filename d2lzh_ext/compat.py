@@ -11,7 +11,7 @@ The package imports this module before anything else, so that
   each other in a way that any other program upsets. Here OpenMP has all the
   cores, and short waits; benchmarks/NOTES.md has the figures.
 * MXNet's SGD updates four parameters in one call, which on a CPU takes up
-  to three times as long as four calls; here it makes four.
+  to two and a half times as long as four calls; here it makes four.
 """
 from __future__ import annotations
 
@@ -102,9 +102,9 @@ def _openmp_settings() -> Iterator[None]:
     """
     ours = {"OMP_NUM_THREADS": str(num_cores())}
     if "OMP_WAIT_POLICY" not in os.environ:
-        # How long a thread waits actively for the others. The default makes
-        # training many times slower as soon as another program takes one of
-        # the cores; benchmarks/NOTES.md has the figures.
+        # How long a thread waits actively for the others. The default costs
+        # more as soon as another program takes one of the cores;
+        # benchmarks/NOTES.md has the figures.
         ours["GOMP_SPINCOUNT"] = "6000"
     added = {k: v for k, v in ours.items() if k not in os.environ}
     os.environ.update(added)
@@ -222,7 +222,8 @@ def _mend_asnumpy(array_type: Any) -> None:
 def _one_by_one(together: Any, alone: Any) -> Any:
     """An operator that updates several arrays, by one that updates one.
 
-    It gives the same digits, in less time on a CPU: see benchmarks/NOTES.md.
+    It gives the same digits, for most networks in less time on a CPU:
+    benchmarks/NOTES.md has the figures.
     """
     @functools.wraps(together)
     def update(*arrays: Any, out: Any, num_weights: int, lrs: Any, wds: Any,

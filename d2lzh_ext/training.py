@@ -234,7 +234,7 @@ def train_ch5(net: gluon.Block, train_iter: Batches, test_iter: Batches,
     """Train a classifier with softmax cross-entropy; test it every epoch.
 
     Prints the book's lines. Unlike the book's version it prepares the next
-    two batches instead of waiting for the results of each, compiles a
+    batches instead of waiting for the results of each, compiles a
     hybridizable network, and shows a progress bar where a person watches.
 
     Args:
