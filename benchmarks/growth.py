@@ -137,15 +137,15 @@ def draw(sweeps: dict[str, Any]) -> Figure:
 
 def with_the_set(sweeps: dict[str, Any]) -> str:
     """What a larger training set changes, in a sentence."""
-    sizes = sweeps["training images"]
-    times = _medians(sizes, "seconds")
-    beyond = [most - int(size) * 28 * 28 / 2**20
-              for size, most in zip(sizes, _medians(sizes, "peak_mib"))]
-    return (f"From {int(min(sizes, key=int)):,} to "
-            f"{int(max(sizes, key=int)):,} training images, the medians of "
-            f"the time differ by {max(times) / min(times) - 1:.0%} at most, "
-            f"and the memory is {min(beyond):.0f} to {max(beyond):.0f} MiB "
-            "plus 784 bytes for each image.")
+    sweep = sweeps["training images"]
+    sizes, times = list(map(int, sweep)), _medians(sweep, "seconds")
+    beyond = [most - size * 28 * 28 / 2**20
+              for size, most in zip(sizes, _medians(sweep, "peak_mib"))]
+    return (f"From {min(sizes):,} to {max(sizes):,} training images, the "
+            "medians of the time differ by "
+            f"{max(times) / min(times) - 1:.0%} at most, and the memory is "
+            f"{min(beyond):.0f} to {max(beyond):.0f} MiB plus 784 bytes for "
+            "each image.")
 
 
 def show(record: dict[str, Any]) -> str:

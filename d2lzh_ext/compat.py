@@ -10,8 +10,8 @@ The package imports this module before anything else, so that
 * MXNet by itself uses half of the processors, and OpenMP's threads wait for
   each other in a way that any other program upsets. Here OpenMP has all the
   cores, and short waits; benchmarks/NOTES.md has the figures.
-* MXNet's SGD updates four parameters in one call, which on a CPU takes up
-  to two and a half times as long as four calls; here it makes four.
+* MXNet's SGD updates four parameters in one call, which on a CPU takes
+  longer than four calls for most networks; here it makes four.
 """
 from __future__ import annotations
 

@@ -73,8 +73,8 @@ def _keep_up(results: list[Any], X: Any) -> None:
     """Let 32 MiB of batches like `X` wait for the engine, or two of them.
 
     They keep their images, and the loader, which is faster, would queue a
-    whole epoch. Many small batches are waited for at once: Python disturbs
-    a computation on all cores each time that it goes on.
+    whole epoch. Of small batches, many are waited for at once: each time
+    that Python goes on, it takes a core from the computation.
     """
     several = max(1, _WAITING // (4 * X.size))
     if len(results) > several and len(results) % several == 0:

@@ -42,6 +42,14 @@ def test_the_start_is_timed():
     assert "difference" in done.stdout
 
 
+def test_both_ways_to_update_are_timed():
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "updates.py", "lenet"],
+        text=True, capture_output=True, timeout=100)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "| `lenet` | " in done.stdout
+
+
 def test_ratios_are_taken_within_a_round(script):
     bench = script("bench")
 
