@@ -5,8 +5,12 @@ The package imports this module before anything else, so that
 
 * NumPy has removed names that MXNet asks for while it is imported. They
   stand on NumPy for just that time; NumPy is left as it was found.
-* `distutils` left the standard library in Python 3.12. Setuptools brings
-  its own copy, which MXNet then uses.
+* `distutils` left the standard library in Python 3.12. A stand-in has the
+  two names that MXNet takes from it.
+* The workers of a Gluon DataLoader are forks, as they were before Python
+  3.14: MXNet sends them arrays that only a fork can take along.
+* A slice of a convolution's output could end Python or raise an error,
+  depending on the processor; see `_mend_slices`.
 * MXNet by itself uses half of the processors, and OpenMP's threads wait for
   each other in a way that any other program upsets. Here OpenMP has all the
   cores, and short waits; benchmarks/NOTES.md has the figures.
@@ -18,9 +22,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import multiprocessing
 import os
 import platform
+import re
+import subprocess
 import sys
+import types
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,7 +53,7 @@ _REMOVED: dict[str, Any] = {
     "unicode_": np.str_, "string_": np.bytes_,
     "alltrue": np.all, "sometrue": np.any,
     "cumproduct": np.cumprod, "product": np.prod,
-    "round_": np.around, "row_stack": np.vstack,
+    "round_": np.around, "row_stack": np.vstack, "fix": np.trunc,
     **dict.fromkeys(
         ("in1d", "trapz", "msort", "mirr", "npv", "pmt", "ppmt", "pv",
          "rate", "fv", "ipmt", "irr", "nper"), _withdrawn),
@@ -142,6 +150,35 @@ def _cure() -> str:
                 "metadata asks for a NumPy that this Python does not have; "
                 "d2lzh_ext makes it work with the newer one).")
     return "Install it with `pip install mxnet==1.9.1`."
+
+
+def install_line(library: str) -> str:
+    """The shell line that brings a library here; empty if none is known.
+
+    packages.sh knows the names of each system's packages.
+    """
+    try:
+        return subprocess.run(
+            ["sh", Path(__file__).with_name("packages.sh"), library],
+            capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _library_error(error: OSError) -> str:
+    """What to say of a library that does not load, with the cure."""
+    found = re.match(r"(lib\S+\.so\S*): cannot open shared object file",
+                     str(error))
+    if not found:
+        return f"MXNet's library does not load: {error}."
+    library = found[1]
+    what = f"MXNet's library does not load: {library} is missing."
+    if re.match(r"lib(cu|nv|nccl)", library):
+        return (f"{what} It is NVIDIA's, and this MXNet is one for GPUs; "
+                "docs/gpu.md of the course lists what it needs.")
+    line = install_line(library)
+    return (f"{what} Install it with `{line}`." if line else
+            f"{what} Install your system's package that brings it.")
 
 
 def _plain(value: Any) -> Any:
@@ -242,6 +279,108 @@ def _one_by_one(together: Any, alone: Any) -> Any:
     return update
 
 
+def _fork_workers(dataloader: Any) -> None:
+    """Let a DataLoader's workers be forks, as before Python 3.14.
+
+    They inherit the data set; sent to them, its NDArrays do not arrive. A
+    start method that the reader has chosen stands.
+    """
+    def context() -> Any:
+        chosen = multiprocessing.get_start_method(allow_none=True)
+        return multiprocessing.get_context(chosen or "fork")
+
+    # In the place of the module's `multiprocessing`.
+    dataloader.multiprocessing = stand_in = types.ModuleType(
+        "multiprocessing")
+    vars(stand_in).update(
+        vars(multiprocessing), get_context=context,
+        Pool=lambda *args, **kwargs: context().Pool(*args, **kwargs),
+        Process=lambda *args, **kwargs: context().Process(*args, **kwargs))
+
+
+def _bounds(shape: tuple[int, ...], begin: Any, end: Any
+            ) -> list[tuple[int, int, int]]:
+    """The axes that a slice shortens, each with its begin and end.
+
+    Raises:
+        ValueError: the slice is empty, or no slice of that shape.
+    """
+    cut = []
+    for axis, (n, low, high) in enumerate(zip(shape, begin, end)):
+        low = 0 if low is None else low + n if low < 0 else low
+        high = n if high is None else high + n if high < 0 else min(high, n)
+        if not 0 <= low < high:
+            raise ValueError("empty")
+        if high - low < n:
+            cut.append((axis, low, high))
+    return cut or [(0, 0, shape[0])]
+
+
+def _by_slice_axis(mxnet: Any, slice_: Any) -> Any:
+    """The operator `slice` without what ends Python; see `_mend_slices`."""
+    def array(data: Any, begin: Any, end: Any) -> Any:
+        result = data.as_nd_ndarray()
+        for axis, low, high in _bounds(data.shape, begin, end):
+            result = mxnet.nd.slice_axis(
+                result, axis=axis, begin=low, end=high)
+        return (result.as_np_ndarray()
+                if isinstance(data, mxnet.np.ndarray) else result)
+
+    def symbol(data: Any, begin: Any, end: Any, step: Any, name: Any,
+               **kwargs: Any) -> Any:
+        # Its shape is not known, so where the slice ends is not known to
+        # lie within it, as slice_axis wants. With one axis more it is none
+        # that oneDNN takes.
+        sym = mxnet.sym
+        with mxnet.name.NameManager() as names:
+            # The reader's manager names the result, and nothing else.
+            name = names._old_manager.get(name, "slice")
+            result = sym.expand_dims(
+                data.as_nd_ndarray(), axis=-1, name=f"{name}_expanded",
+                **kwargs)
+            result = mxnet.sym.op.slice.__wrapped__(
+                result, begin, end, step, name=f"{name}_cut", **kwargs)
+            result = sym.squeeze(result, axis=-1, name=name, **kwargs)
+        return (result.as_np_ndarray()
+                if isinstance(data, mxnet.sym.np._Symbol) else result)
+
+    @functools.wraps(slice_)
+    def mended(data: Any = None, begin: Any = None, end: Any = None,
+               step: Any = None, **kwargs: Any) -> Any:
+        begin, end, step = (
+            (each,) if isinstance(each, int) else each or ()
+            for each in (begin, end, step))
+        if all(each in (None, 1) for each in step):
+            if isinstance(data, mxnet.sym.Symbol) and "out" not in kwargs:
+                return symbol(data, begin, end, step, kwargs.pop(
+                    "name", None), **kwargs)
+            with contextlib.suppress(ValueError):
+                if (not kwargs and data.stype == "default"
+                        and len(begin) == len(end) <= data.ndim > 2):
+                    return array(data, begin, end)
+        return slice_(data, begin, end, step, **kwargs)
+
+    return mended
+
+
+def _mend_slices(mxnet: Any) -> None:
+    """Let a slice along channels not end Python.
+
+    The cause is the layout of oneDNN, in which a convolution leaves its
+    output in blocks of 8 or 16 channels: a slice that is no block raises
+    "could not construct a sub-memory" or divides by zero. `slice_axis` is
+    right, and so are arrays with over 4 axes.
+    """
+    mended: dict[Any, Any] = {}
+    for name, module in list(sys.modules.items()):
+        slice_ = vars(module).get("slice") if module else None
+        if (name.startswith("mxnet.") and isinstance(
+                slice_, types.FunctionType)):
+            if slice_ not in mended:
+                mended[slice_] = _by_slice_axis(mxnet, slice_)
+            module.slice = mended[slice_]  # type: ignore[attr-defined]
+
+
 def mend_ipython() -> None:
     """Give IPython.display back the function that draws figures as SVG.
 
@@ -275,12 +414,44 @@ def _mend(mxnet: Any) -> None:
     for name in ("sgd_update", "sgd_mom_update"):
         setattr(optimizer, f"multi_{name}", _one_by_one(
             getattr(optimizer, f"multi_{name}"), getattr(optimizer, name)))
+    _mend_slices(mxnet)
+    if sys.version_info >= (3, 14):
+        _fork_workers(mxnet.gluon.data.dataloader)
     mend_ipython()
     # The first use creates the engine, which asks how many threads.
     mxnet.nd.waitall()
     if (platform.system() == "Linux"
             and os.environ.get("MXNET_ENGINE_TYPE") == "NaiveEngine"):
         _one_thread_after_fork()
+
+
+class _Version(tuple):  # type: ignore[type-arg]
+    """Numbers to compare: (2, 5, 1) of "2.5.1"."""
+
+    def __new__(cls, text: str) -> _Version:
+        return super().__new__(cls, map(int, re.findall(r"\d+", text)[:3]))
+
+
+@contextlib.contextmanager
+def _distutils() -> Iterator[None]:
+    """Let MXNet find two names of distutils, which left Python in 3.12."""
+    if sys.version_info < (3, 12):
+        yield
+        return
+    package = types.ModuleType("distutils")
+    module = types.ModuleType("distutils.version")
+    vars(package).update(__path__=[], version=module)
+    vars(module).update(StrictVersion=_Version, LooseVersion=_Version)
+    before = {name: sys.modules.pop(name, None)
+              for name in ("distutils", "distutils.version")}
+    sys.modules.update({"distutils": package, "distutils.version": module})
+    try:
+        yield
+    finally:
+        for name, found in before.items():
+            del sys.modules[name]
+            if found:
+                sys.modules[name] = found
 
 
 @contextlib.contextmanager
@@ -292,21 +463,13 @@ def _clear_errors() -> Iterator[None]:
         if error.name == "mxnet":
             raise ImportError(
                 f"MXNet is not installed. {_cure()}") from None
-        if error.name and error.name.startswith("distutils"):
-            raise ImportError(
-                "MXNet needs distutils, which left Python in 3.12. Install "
-                "it with `pip install setuptools`.") from None
         raise ImportError(
             f"MXNet needs the package {error.name!r}. Install it with "
             f"`pip install {error.name}`.") from error
     except OSError as error:
-        cure = ("On Debian and Ubuntu `apt-get install libgomp1` brings the "
-                "OpenMP library that it needs." if "libgomp" in str(error)
-                else "A wheel for GPUs needs NVIDIA's libraries; docs/gpu.md "
-                "of the course lists them.")
-        raise ImportError(
-            f"MXNet's library does not load: {error}. {cure}") from error
-    except AttributeError as error:
+        raise ImportError(_library_error(error)) from error
+    # A RuntimeError where it looks for a function by its name.
+    except (AttributeError, RuntimeError) as error:
         raise ImportError(
             f"MXNet 1.9.1 does not work with NumPy {np.__version__}: "
             f"{error}. Install one that is known to work: `pip install "
@@ -321,14 +484,9 @@ def load_mxnet(load: Callable[[], Any]) -> None:
             names the cure.
     """
     with _clear_errors(), _openmp_settings(), _numpy_names(), \
-            warnings.catch_warnings():
+            _distutils(), warnings.catch_warnings():
         # MXNet's sources are old; their warnings are not the reader's.
         warnings.simplefilter("ignore")
-        if sys.version_info >= (3, 12):
-            # Where setuptools came after Python had started.
-            with contextlib.suppress(ImportError):
-                import _distutils_hack
-                _distutils_hack.add_shim()
         _mend(load())
 
 

@@ -17,6 +17,7 @@ benchmarks/NOTES.md has the figures.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,10 @@ _WIDTH = 16  # numbers of 32 bits in an AVX-512 register
 
 @functools.cache
 def _has_avx512() -> bool:
+    """Whether oneDNN computes with it: DNNL_MAX_CPU_ISA can deny it."""
+    limit = os.environ.get("DNNL_MAX_CPU_ISA", "ALL").upper()
+    if not limit.startswith(("ALL", "DEFAULT", "AVX512")):
+        return False
     try:
         return "avx512f" in Path("/proc/cpuinfo").read_text()
     except OSError:
