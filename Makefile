@@ -26,13 +26,13 @@ help:  ## this list
 run: setup  ## train LeNet here and now; CHAPTER=06 runs another chapter
 	@$(python) tools/run_chapter.py $(or $(CHAPTER),05)
 
-# A notebook would show its progress bars as widgets, which differ each time.
+# No bars from what nox starts; tests/pytest_course.py says it for pytest.
 test: export D2LZH_PROGRESS := 0
 test: setup-test  ## what CI runs: style, types, tests, every chapter
 	$(python) -m ruff check .
 	$(python) -m mypy
 	$(python) -m mypy --allow-untyped-calls tools noxfile.py
-	$(python) -m pytest --nbval --nbval-current-env \
+	$(python) -m pytest -n auto --nbval --nbval-current-env \
 		--nbval-sanitize-with tests/nbval.cfg tests chapters
 	$(python) -m nox
 

@@ -1,7 +1,6 @@
-"""For every unit test: no network, no windows, no progress bars."""
+"""For every unit test: no network and no windows."""
 from __future__ import annotations
 
-import os
 import socket
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 
 import d2lzh_ext  # noqa: F401  (first: it makes `import mxnet` work)
 
-os.environ["D2LZH_PROGRESS"] = "0"
 # Not MPLBACKEND: the chapters' kernels would inherit it, and draw nothing.
 matplotlib.use("Agg")
 

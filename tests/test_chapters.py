@@ -12,11 +12,20 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+import pytest_course
+from nbformat.v4 import (
+    new_code_cell,
+    new_markdown_cell,
+    new_notebook,
+    new_output,
+)
+
+from d2lzh_ext import compat, doctor
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -197,21 +206,114 @@ def test_each_rule_has_teeth(
     assert word in complaint
 
 
+def _nbval(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Test a notebook, or a folder of them, as `make test` does."""
+    pytest.importorskip("nbval")
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"),
+         "--rootdir", str(path.parent), "-p", "no:cacheprovider", "--nbval",
+         "--nbval-current-env", "--nbval-sanitize-with",
+         str(ROOT / "tests" / "nbval.cfg"), *arguments, str(path)],
+        cwd=path.parent, capture_output=True, text=True, check=False,
+        timeout=100)
+
+
 @pytest.mark.parametrize("text, passes", [("42", True), ("43", False)])
 def test_nbval_sees_a_tampered_output(
         tmp_path: Path, text: str, passes: bool) -> None:
-    pytest.importorskip("nbval")
     notebook = _tiny()
     notebook.cells[0].outputs[0].text = f"x is {text}\n"
     path = tmp_path / "tiny.ipynb"
     notebooks.write(notebook, path)
-    result = subprocess.run(
-        [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env",
-         "--nbval-sanitize-with", str(ROOT / "tests" / "nbval.cfg"),
-         "-p", "no:cacheprovider", str(path)],
-        cwd=tmp_path, capture_output=True, text=True, check=False)
+    result = _nbval(path)
     assert result.returncode == (0 if passes else 1), result.stdout
     assert f"{2 if passes else 1} passed" in result.stdout
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_cell_that_kills_its_kernel_or_never_ends_is_named(
+        tmp_path: Path, workers: str) -> None:
+    """The rest of its notebook is skipped; the others are tested."""
+    folder = tmp_path / "books"
+    for name, source in [
+            ("dies", "import os\nos.kill(os.getpid(), 9)"),
+            ("sleeps", "import time\ntime.sleep(1000)")]:
+        notebook = _tiny()
+        notebook.cells.insert(1, new_code_cell(source))
+        notebooks.write(notebook, folder / f"{name}.ipynb")
+    notebooks.write(_tiny(), folder / "well.ipynb")
+    result = _nbval(folder, "-n", workers, "--nbval-cell-timeout", "5")
+    assert "2 failed, 4 passed, 2 skipped" in result.stdout
+    for name, message in [
+            ("dies", "Cell 1: The kernel was killed by SIGKILL"),
+            ("sleeps", "Cell 1: Timeout of 5 seconds exceeded")]:
+        where = f"books/{name}.ipynb::Cell 1"
+        assert f"\nFAILED {where}\n" in result.stdout  # at once
+        _, _, details = result.stdout.partition(f"_ {where} _")
+        assert message in details.partition("\n____")[0]
+
+
+def test_a_test_that_kills_its_worker_is_named_once(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        "import os\ndef test_1(): pass\n"
+        "def test_2(): os._exit(3)\ndef test_3(): pass\n")
+    result = _nbval(tmp_path / "test_it.py", "-n", "1")
+    assert "1 failed, 2 passed" in result.stdout
+    assert "crashed while running 'test_it.py::test_2'" in result.stdout
+
+
+@pytest.mark.parametrize("cores, gib, workers", [
+    (2, 64, 2), (8, 7, 3), (8, 1, 1), (4, None, 4)])
+def test_workers_are_as_many_as_cores_and_memory_allow(
+        monkeypatch: pytest.MonkeyPatch, cores: int, gib: int | None,
+        workers: int) -> None:
+    monkeypatch.setattr(compat, "num_cores", lambda: cores)
+    monkeypatch.setattr(doctor, "available_memory",
+                        lambda: None if gib is None else gib * 2**30)
+    assert pytest_course.pytest_xdist_auto_num_workers() == workers
+
+
+def test_progress_weighs_the_files(request: pytest.FixtureRequest) -> None:
+    progress = pytest_course.Progress(request.config)
+    progress.expect(["chapters/solutions/05-lenet.ipynb::Cell 0",
+                     "chapters/solutions/05-lenet.ipynb::Cell 1",
+                     *(f"tests/test_it.py::test_{i}" for i in range(100))])
+    progress.left = {"chapters/solutions/05-lenet.ipynb::Cell 1"}
+    # 60 s for the notebook and 30 s for the tests: 30 of 90 are left.
+    assert progress.line(240) == (
+        "[101/102] 67 %, 1 of 1 notebooks left, about 2 min")
+
+
+def _sanitized(text: str) -> str:
+    plugin = pytest.importorskip("nbval.plugin")
+    patterns = plugin.get_sanitize_patterns(
+        (ROOT / "tests" / "nbval.cfg").read_text(encoding="utf-8"))
+    cell = SimpleNamespace(parent=SimpleNamespace(
+        sanitize_patterns=dict(patterns)))
+    return str(plugin.IPyNbCell.sanitize(cell, text))
+
+
+@pytest.mark.parametrize("text, expected", [
+    ("epoch 1, loss 1.1, test acc 0.133, time 19.8 sec\nepoch",
+     "epoch 1, loss 1.1, test acc 0.133, time SECONDS\nepoch"),
+    ("    1     0.02146        3.93  11.8 s\n    2  ",
+     "    1     0.02146        3.93  SECONDS\n    2  "),
+    ("<Thing at 0x7f12ab34cd56>", "<Thing at ADDRESS>"),
+    ("[10:24:59] src/a.cc", "[TIME] src/a.cc"),
+    *((text, text) for text in (
+        "accuracy 0.912 sec", "loss 0.912 s", "0.912 ms", "a 3.5 s filter",
+        "time 3.5", "side 0x20", "padding 12.3 seconds"))])
+def test_only_times_and_addresses_may_differ(
+        text: str, expected: str) -> None:
+    assert _sanitized(text) == expected
+
+
+def test_every_time_that_is_stored_may_differ() -> None:
+    lines = [line for path in notebooks.with_solutions()
+             for _, output in _outputs(notebooks.read(path))
+             for line in output.get("text", "").splitlines()
+             if line.endswith((" sec", " s"))]
+    assert lines and all("SECONDS" in _sanitized(line) for line in lines)
 
 
 def _run_chapter(path: Path, *arguments: str, output: Path
@@ -269,20 +371,39 @@ def test_run_chapter_stores(tmp_path: Path) -> None:
     assert path.read_bytes() == first
 
 
-def test_run_chapter_says_what_failed(tmp_path: Path) -> None:
+_RAISES = ("y = 1\n1 / 0", "ZeroDivisionError: division by zero")
+_EXITS = ("import os\nos._exit(3)", "The kernel ended with status 3.")
+_KILLED = ("import os\nos.kill(os.getpid(), 9)",
+           "The kernel was killed by SIGKILL; out of memory, perhaps.")
+
+
+@pytest.mark.parametrize("place, failing", [
+    (1, _RAISES), (2, _RAISES), (3, _RAISES), (1, _KILLED), (3, _EXITS)])
+def test_run_chapter_says_what_failed(
+        tmp_path: Path, failing: tuple[str, str], place: int) -> None:
+    source, error = failing
     path = tmp_path / "01-tiny.ipynb"
     notebook = _tiny()
-    notebook.cells.append(new_code_cell("y = 1\n1 / 0"))
+    # As in every chapter: first what only Colab executes, then text.
+    notebook.cells[:0] = [
+        new_code_cell("1 / 0  # Colab", id=notebooks.COLAB,
+                      metadata={"tags": ["skip-execution"]}),
+        new_markdown_cell("# Tiny")]
+    notebook.cells.insert(1 + place, new_code_cell(source))
     notebooks.write(notebook, path)
     before = path.read_bytes()
     result = _run_chapter(path, "--store", output=tmp_path / "out")
-    assert result.returncode == 1
-    assert "Code cell 3 of 3 failed" in result.stderr
-    assert "ZeroDivisionError" in result.stderr
-    assert "\x1b" not in result.stderr
+    assert result.returncode == 1, result.stderr
+    said = result.stderr
+    assert f"Code cell {place} of 3 failed" in said
+    assert [line[4:] for line in said.splitlines()
+            if line.startswith("    ")][:2] == source.splitlines()
+    assert error in said
+    assert "\x1b" not in said and "Colab" not in said
     assert path.read_bytes() == before
-    saved = notebooks.read(tmp_path / "out" / path.name)
-    assert saved.cells[0].outputs[0].text == "x is 42\n"
+    saved = notebooks.code_cells(
+        notebooks.read(tmp_path / "out" / path.name))
+    assert bool(saved[0].outputs) == (place > 1 or failing is _RAISES)
 
 
 def test_run_chapter_lists_the_chapters(tmp_path: Path) -> None:

@@ -6,12 +6,20 @@
 #
 # Looks at $PYTHON (and then at nothing else), at every folder of PATH, and
 # then at the versions of pyenv. The order of the versions is the order of
-# preference. Where none is found, says what was and why it was refused.
+# preference; without any, 3.9 and all later ones will do. Where none is
+# found, says what was and why it was refused, and fails; if no version was
+# given, prints what d2lzh_ext/packages.sh should install: venvX.Y or python.
 
-[ $# -gt 0 ] || set -- 3.11 3.12 3.13 3.10 3.9
+words="$*"
+later='3.[1-9][0-9]'
+if [ $# = 0 ]; then
+    words="3.9 or later"
+    set -- 3.11 3.12 3.13 3.14 3.10 3.9 3.15 "$later"
+fi
 wanted="$*"
 refused=""
 seen=" "
+missing=""
 
 # One line a candidate, in words that Python 2 understands too.
 probe='
@@ -22,11 +30,12 @@ def has(name):
         return "yes"
     except ImportError:
         return "no"
-print("%s %d.%d %s %d %s" % (
+print("%s %d.%d %s %d %s %s" % (
     platform.python_implementation(), sys.version_info[0],
     sys.version_info[1], platform.python_version(),
     64 if sys.maxsize > 2**32 else 32,
-    "yes" if has("venv") == has("ensurepip") == "yes" else "no"))
+    "yes" if has("venv") == has("ensurepip") == "yes" else "no",
+    getattr(sys, "base_prefix", sys.prefix)))
 '
 
 refuse() {
@@ -40,18 +49,25 @@ accept() {
     candidate=$1
     # Each is run, for a shim of pyenv may exist and not work.
     answer=$("$candidate" -c "$probe" 2>/dev/null) || answer=""
-    read -r kind minor full bits venv <<END
+    read -r kind minor full bits venv prefix <<END
 $answer
 END
     if [ -z "$kind" ]; then
         reason="does not run"
         return 1
     fi
+    version=$minor
     case " $wanted " in
     *" $minor "*) ;;
     *)
-        reason="Python $full is none of $wanted"
-        return 1
+        version=$later
+        case "$wanted $minor" in
+        *" $later 3."[2-9][0-9] | *" $later 3.1"[6-9]) ;;
+        *)
+            reason="Python $full, not $words"
+            return 1
+            ;;
+        esac
         ;;
     esac
     if [ "$kind" != CPython ]; then
@@ -59,9 +75,12 @@ END
     elif [ "$bits" != 64 ]; then
         reason="Python $full for 32 bits"
     elif [ "$venv" != yes ]; then
-        reason="Python $full without the modules venv and ensurepip \
-(Debian and Ubuntu: apt-get install python$minor-venv)"
-    elif [ "${2:-$minor}" != "$minor" ]; then
+        reason="Python $full without the modules venv and ensurepip"
+        # The system has packages for its own Pythons only.
+        if [ "$prefix" = /usr ] && [ "${2:-$version}" = "$version" ]; then
+            missing=${missing:-venv$minor}
+        fi
+    elif [ "${2:-$version}" != "$version" ]; then
         reason=""
     else
         printf '%s\n' "$candidate"
@@ -84,12 +103,14 @@ consider() {
     esac
 }
 
-on_path() {  # on_path NAME VERSION
+on_path() {  # on_path NAME-OR-PATTERN VERSION
     old_ifs=$IFS
     IFS=:
     for folder in $PATH; do
         IFS=$old_ifs
-        consider "${folder:-.}/$1" "$2"
+        for program in "${folder:-.}"/$1; do
+            consider "$program" "$2"
+        done
     done
     IFS=$old_ifs
 }
@@ -102,7 +123,11 @@ if [ -n "${PYTHON:-}" ]; then
         accept "$program"
     fi
     echo "PYTHON=$PYTHON cannot be used: $reason." >&2
-    echo "Set PYTHON to a CPython of version $wanted, or unset it." >&2
+    if [ -n "$missing" ]; then
+        echo "$missing"
+    else
+        echo "Set PYTHON to a CPython of version $words, or unset it." >&2
+    fi
     exit 1
 fi
 
@@ -110,7 +135,7 @@ pyenv_root=${PYENV_ROOT:-}
 if [ -z "$pyenv_root" ] && command -v pyenv >/dev/null 2>&1; then
     pyenv_root=$(pyenv root 2>/dev/null)
 fi
-[ -n "$pyenv_root" ] || pyenv_root=$HOME/.pyenv
+[ -n "$pyenv_root" ] || pyenv_root=${HOME:-}/.pyenv
 
 for version in "$@"; do
     on_path "python$version" "$version"
@@ -118,23 +143,15 @@ for version in "$@"; do
     on_path python "$version"
 done
 for version in "$@"; do
-    for program in "$pyenv_root/versions/$version".*/bin/python; do
+    for program in "$pyenv_root"/versions/$version.*/bin/python; do
         consider "$program" "$version"
     done
 done
 
 {
     echo "No suitable Python was found: it must be a 64-bit CPython of" \
-        "version $wanted, with venv."
-    if [ -n "$refused" ]; then
-        echo "Found, and refused:$refused"
-    fi
-    first=${wanted%% *}
-    echo "Install one, for example:"
-    echo "    Debian, Ubuntu:  apt-get install python3 python3-venv"
-    echo "    Fedora:          dnf install python$first"
-    echo "    anywhere:        pyenv install $first, or conda with" \
-        "environment.yml"
-    echo "then run make again; make PYTHON=/path/to/python names one."
+        "version $words, with venv."
+    [ -z "$refused" ] || echo "Found, and refused:$refused"
 } >&2
+[ "$words" = "$wanted" ] || echo "${missing:-python}"
 exit 1

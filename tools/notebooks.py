@@ -4,6 +4,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,16 @@ def code_cells(notebook: Any) -> list[Any]:
 
 def tags(cell: Any) -> list[str]:
     return list(cell.metadata.get("tags", []))
+
+
+def obituary(kernel: Any) -> str:
+    """How the process of a kernel that is no more has ended."""
+    code = kernel.returncode
+    if code >= 0:
+        return f"The kernel ended with status {code}."
+    return (f"The kernel was killed by {signal.Signals(-code).name}"
+            + ("; out of memory, perhaps." if code == -signal.SIGKILL
+               else "."))
 
 
 def outputs_sha256(notebook: Any) -> str:

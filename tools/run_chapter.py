@@ -52,16 +52,20 @@ class LiveClient(NotebookClient):
             resources={"metadata": {"path": str(path.parent)}},
             timeout=None, record_timing=False, store_widget_state=False,
             coalesce_streams=True, shutdown_kernel="immediate",
-            on_notebook_start=self._listen, on_cell_start=self._announce)
+            on_notebook_start=self._listen, on_cell_start=self._announce,
+            on_cell_execute=self._note)
         # Hand over the manager, and with it the duty to shut it down.
         self.owns_km = True
         self.signal = 0
-        self.at = 0  # the code cell at work, counted from 1
+        self.at: Any = None  # the code cell at work
+        self.kernel: Any = None  # its process
         self._bar = False
 
     async def _listen(self, notebook: Any) -> None:
         """End at a signal at once; nbclient alone takes its time."""
         task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        manager: Any = self.km
+        self.kernel = manager.provisioner.process
 
         def stop(number: int) -> None:
             self.signal = number
@@ -72,12 +76,13 @@ class LiveClient(NotebookClient):
             loop.add_signal_handler(number, stop, number)
 
     def _announce(self, cell: Any, cell_index: int) -> None:
-        if cell.cell_type == "code":
-            self.at += 1
-        elif cell.cell_type == "markdown":
-            heading = re.match(r"#+ .*", cell.source)
-            if heading:
-                self.show(f"\n{heading[0]}\n")
+        heading = re.match(r"#+ .*", cell.source)
+        if cell.cell_type == "markdown" and heading:
+            self.show(f"\n{heading[0]}\n")
+
+    def _note(self, cell: Any, cell_index: int) -> None:
+        """Called for the cells that are executed, and only for those."""
+        self.at = cell
 
     def show(self, text: str, bar: bool = False) -> None:
         stream = sys.stderr if bar else sys.stdout
@@ -165,21 +170,22 @@ def _say(*lines: str) -> None:
 
 def _report(error: Exception, client: LiveClient) -> None:
     """Say what failed, and where."""
-    cells = notebooks.code_cells(client.nb)
-    if not client.at:
+    cell = client.at
+    if not cell:
         _say(f"The kernel does not start: {error}")
         return
-    cell = cells[client.at - 1]
+    cells = notebooks.code_cells(client.nb)
+    number = next(n for n, one in enumerate(cells, 1) if one is cell)
     source = cell.source.splitlines()
     if isinstance(error, CellExecutionError):
         message = _ANSI.sub("", "\n".join(
             line for output in cell.outputs if output.output_type == "error"
             for line in output.traceback)).strip()
     elif isinstance(error, DeadKernelError):
-        message = "The kernel died; out of memory, perhaps."
+        message = notebooks.obituary(client.kernel)
     else:
         message = f"{type(error).__name__}: {error}"
-    _say("", f"Code cell {client.at} of {len(cells)} failed:", "",
+    _say("", f"Code cell {number} of {len(cells)} failed:", "",
          *("    " + line for line in source[:_HEAD]),
          *(["    …"] if len(source) > _HEAD else []), "", message, "")
 

@@ -5,12 +5,16 @@
 #     tools/setup.sh test    what `make test` needs, too
 #
 # Does nothing where .venv is up to date. $PYTHON chooses the interpreter.
+# What the system lacks is found out first, all of it: root on a system with
+# apt-get gets it installed, anyone else is given the line that does it.
 set -eu
 
 cd "$(dirname "$0")/.."
 requirements=requirements.txt
 [ "${1:-}" != test ] || requirements=requirements-test.txt
 venv=.venv
+system=$(uname -s)
+machine=$(uname -m)
 
 # Settings of the caller that would make pip install somewhere else.
 unset PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX
@@ -22,8 +26,6 @@ fail() {
 }
 
 check_platform() {
-    system=$(uname -s)
-    machine=$(uname -m)
     case "$system $machine" in
     "Linux x86_64" | "Linux aarch64" | "Darwin x86_64") ;;
     *)
@@ -38,13 +40,100 @@ check_platform() {
     fi
 }
 
-check_libgomp() {  # check_libgomp PYTHON
-    [ "$(uname -s)" = Linux ] || return 0
-    "$1" -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null ||
-        fail "MXNet needs the OpenMP library libgomp.so.1." \
-            "    Debian, Ubuntu:  apt-get install libgomp1" \
-            "    Fedora:          dnf install libgomp" \
-            "Install it, then run make again."
+check_writable() {
+    for folder in "$(pwd -P)" "$(pwd -P)/$venv"; do
+        [ -e "$folder" ] || continue
+        # By a file, for some shells' test -w is always true for root.
+        { (: >"$folder/.writable") && rm "$folder/.writable"; } 2>/dev/null ||
+            fail "$folder is not writable, and make installs there." \
+                "Clone or copy the course to a folder of your own, and run \
+make in it."
+    done
+}
+
+# keeps PYTHON: is there a whole .venv of this interpreter? The clone may
+# have moved since, or the system may have replaced the interpreter.
+# .installing is there while pip runs: what it left behind when it was
+# interrupted is not to be trusted.
+keeps() {
+    [ "$(cat $venv/.made 2>/dev/null)" = "$(made "$1")" ] &&
+        [ ! -f $venv/.installing ] &&
+        $venv/bin/python -c 'import pip' 2>/dev/null
+}
+
+made() {  # what .venv records: where it is, and what it was made from
+    printf '%s\n%s' "$(pwd -P)" "$1"
+}
+
+# missing_libraries PYTHON: those that MXNet needs and the system lacks.
+missing_libraries() {
+    case "$system $machine" in
+    "Linux x86_64") libraries="libgomp.so.1 libquadmath.so.0" ;;
+    Linux*) libraries=libgomp.so.1 ;;
+    *) return 0 ;;
+    esac
+    # conda's Python finds its own. There may be no Python yet, or one
+    # without ctypes.
+    "$1" -c 'import ctypes, sys
+for name in sys.argv[1:]:
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        print(name)' $libraries 2>/dev/null && return
+    known=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null) || known=""
+    for name in $libraries; do
+        case $known in
+        *"$name "*) ;;
+        *) echo "$name" ;;
+        esac
+    done
+}
+
+# Set `python`, `keep` (.venv) and `missing`, in words of packages.sh.
+look() {
+    missing=""
+    keep=yes
+    recorded=$(sed -n 2p $venv/.made 2>/dev/null) || recorded=""
+    if [ -z "${PYTHON:-}" ] && keeps "$recorded"; then
+        python=$recorded
+    elif [ -z "${PYTHON:-}" ] && [ -n "$recorded" ] &&
+        python=$(PYTHON=$recorded sh tools/find-python.sh 2>/dev/null); then
+        keep=""
+    elif python=$(sh tools/find-python.sh); then
+        keeps "$python" || keep=""
+    else
+        missing=$python
+        python=""
+        [ -n "$missing" ] || exit 1  # $PYTHON is none; that was said
+    fi
+    missing=$(echo $missing $(missing_libraries "${python:-none}"))
+}
+
+# Install what is missing, or say how, and stop.
+provide() {
+    line=$(sh d2lzh_ext/packages.sh $missing) ||
+        fail "Missing: $missing. Install it with the system's packages." \
+            "Python also comes by: pyenv install 3.11, or conda with \
+environment.yml." \
+            "Then run make again; make PYTHON=/path/to/python names one."
+    case "$(id -u) $line" in
+    "0 apt-get "*)
+        # A Python that the reader named is not ours to change.
+        if [ -z "${PYTHON:-}" ] || [ -n "$python" ]; then
+            echo "Missing: $missing. Running: $line"
+            output=$(DEBIAN_FRONTEND=noninteractive sh -c "$line" 2>&1 \
+                </dev/null) && return
+            printf '%s\n' "$output" | tail -n 15 >&2
+            fail "" "That failed; see above. Run this line:" "    $line" \
+                "then run make again."
+        fi
+        as=""
+        ;;
+    "0 "* | *" sudo "*) as="" ;;
+    *) as=" as root" ;;
+    esac
+    fail "Missing: $missing. Run this line$as:" "    $line" \
+        "then run make again."
 }
 
 # install WHAT PIP-ARGUMENT...
@@ -68,37 +157,28 @@ install() {
 }
 
 check_platform
-
-# What an environment is made from; .venv records it, and is made anew
-# where the clone has moved or another interpreter is asked for.
-if [ -n "${PYTHON:-}" ] || [ ! -f $venv/.made ]; then
-    python=$(sh tools/find-python.sh)
-else
-    python=$(sed -n 2p $venv/.made)
+check_writable
+look
+if [ -n "$missing" ]; then
+    provide
+    look
+    [ -z "$missing" ] || fail "Still missing: $missing."
 fi
-made=$(printf '%s\n%s' "$(pwd -P)" "$python")
 
-# .installing is there while pip runs: what it left behind when it was
-# interrupted is not to be trusted.
-if [ "$(cat $venv/.made 2>/dev/null)" != "$made" ] ||
-    [ -f $venv/.installing ] ||
-    ! $venv/bin/python -c '' 2>/dev/null; then
-    # The recorded interpreter may be gone.
-    "$python" -c '' 2>/dev/null || python=$(sh tools/find-python.sh)
-    made=$(printf '%s\n%s' "$(pwd -P)" "$python")
-    check_libgomp "$python"
+if [ -z "$keep" ]; then
     version=$("$python" -c 'import platform as p; print(p.python_version())')
     echo "Making $venv with Python $version ($python)"
+    # First its record: it may be interrupted.
+    rm -f $venv/.made
     rm -rf $venv
     "$python" -m venv $venv ||
         fail "Python's venv module failed; see above."
-    printf '%s\n' "$made" >$venv/.made
+    made "$python" >$venv/.made
 fi
 
 # Packages: again only where what they come from has changed.
 stamp=$venv/.installed-$requirements
 if ! cat $requirements pyproject.toml | cmp -s - "$stamp"; then
-    check_libgomp $venv/bin/python
     touch $venv/.installing
     count=$(grep -c '^[a-z]' $requirements)
     install "Installing up to $count packages from $requirements: \
