@@ -60,8 +60,8 @@ bench: torch  ## time against d2lzh and PyTorch, over an hour; NETWORK=vgg one
 	$(python) benchmarks/bench.py $(NETWORK)
 	$(if $(NETWORK),,$(python) benchmarks/growth.py)
 
-matrix: setup-test  ## every Python with its oldest and newest NumPy: hours
-	$(python) -m nox --session matrix
+matrix: setup-test  ## every Python, old and new NumPy, processors: hours
+	$(python) -m nox --session matrix debian processor
 
 seeds: setup-test  ## train each network from five seeds; NETWORK=vgg one
 	$(python) benchmarks/seeds.py $(NETWORK)

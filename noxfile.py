@@ -1,4 +1,7 @@
-"""What needs an environment of its own; `make test` runs all of it."""
+"""What needs an environment of its own.
+
+`make test` runs the first five sessions, `make matrix` those after them.
+"""
 from __future__ import annotations
 
 import glob
@@ -17,8 +20,13 @@ OLDEST = {"3.9": ("numpy==1.23.0", "ipython==7.34.0"),
           "3.13": ("numpy==2.1.0", "ipython==8.28.0")}
 # Without what looks at notebooks, pages and benchmarks: that is the same on
 # every Python.
-TESTS = ["tests", *(f"--ignore=tests/test_{name}.py" for name in (
-    "benchmarks", "chapters", "docs", "navigation"))]
+TESTS = ["-n", "auto", "tests", *(
+    f"--ignore=tests/test_{name}.py"
+    for name in ("benchmarks", "chapters", "docs", "navigation"))]
+# What a line of the matrix runs.
+LINE = ["-q", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env",
+        "--nbval-sanitize-with", "tests/nbval.cfg", *TESTS,
+        "chapters/05-lenet.ipynb"]
 
 nox.options.envdir = ".nox"
 nox.options.reuse_existing_virtualenvs = True
@@ -140,14 +148,36 @@ def matrix(session: nox.Session, version: str, age: str) -> None:
     session.run(*pip, *(("--upgrade", "numpy", "ipython")
                         if age == "newest" else
                         (*OLDEST[version], "matplotlib")))
-    command = [own, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command = [own, "-m", "pytest"]
     if session.posargs:
         session.run(*command, *session.posargs)
         return
-    session.run(own, "tools/matrix.py", version, age, *command, "--nbval",
-                "--nbval-current-env", "--nbval-sanitize-with",
-                "tests/nbval.cfg", *TESTS, "chapters/05-lenet.ipynb",
-                env={"D2LZH_PROGRESS": "0"})
+    session.run(own, "tools/matrix.py", version, age, *command, *LINE)
+    session.run(own, "tools/matrix.py")
+
+
+@nox.session(default=False, venv_backend="none")
+@nox.parametrize("gcc", ["with", "without"])
+@nox.parametrize("version", ["3.14", "3.15"])
+def debian(session: nox.Session, version: str, gcc: str) -> None:
+    """Do the same in a Debian of its own, as root."""
+    done = subprocess.run(["sh", "tools/debian.sh", version, gcc, *LINE],
+                          check=False).returncode
+    if done == 3:
+        session.skip("not possible here; the reason is above")
+    if done:
+        session.error(f"tools/debian.sh: exit status {done}")
+    session.run(".venv/bin/python", "tools/matrix.py")
+
+
+@nox.session(default=False, venv_backend="none")
+@nox.parametrize("limit", ["AVX2", "SSE41", "one core"])
+def processor(session: nox.Session, limit: str) -> None:
+    """Run `make test` as if this processor were a smaller one."""
+    if limit == "one core":
+        session.run("taskset", "-c", "0", "make", "test")
+    else:
+        session.run("make", "test", env={"DNNL_MAX_CPU_ISA": limit})
 
 
 @nox.session(python=_pythons[MAIN] or False, default=False)

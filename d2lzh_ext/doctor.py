@@ -18,7 +18,7 @@ from d2lzh_ext import compat, devices
 from d2lzh_ext.fetch import FASHION_MNIST, MNIST, DataSet, find
 from d2lzh_ext.idx import DataError
 
-_PYTHONS = ((3, 9), (3, 13))  # the oldest and the newest that are tested
+_PYTHONS = ((3, 9), (3, 15))  # the oldest and the newest that are tested
 _MEMORY = 2 * 2**30  # Binder's; every chapter is kept below it
 
 
@@ -32,11 +32,12 @@ class Finding(NamedTuple):
 
 def _python() -> Finding:
     low, high = (".".join(map(str, each)) for each in _PYTHONS)
-    fits = _PYTHONS[0] <= sys.version_info[:2] <= _PYTHONS[1]
-    return Finding(
-        "Python", f"{platform.python_version()} on {platform.system()} "
-        f"{platform.machine()}",
-        "" if fits else f"use Python {low} to {high}")
+    value = (f"{platform.python_version()} on {platform.system()} "
+             f"{platform.machine()}")
+    if sys.version_info[:2] > _PYTHONS[1]:  # which may well do
+        value += f" (tested: {low} to {high})"
+    return Finding("Python", value, "" if sys.version_info >= _PYTHONS[0]
+                   else f"use Python {low} or later")
 
 
 def _package(name: str) -> Finding:

@@ -1,10 +1,13 @@
 """MXNet imports everywhere, and readers' loaders and operators work."""
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
+import re
 import subprocess
 import sys
+import types
 import warnings
 from pathlib import Path
 
@@ -92,6 +95,119 @@ def test_readers_dataloader_with_operators_in_its_workers(arguments, engine):
         "{threads}", str("thread_pool" in arguments)), **engine)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout == "300\n300\n"
+
+
+def test_a_start_method_that_the_reader_chose_stands(monkeypatch):
+    dataloader = types.ModuleType("dataloader")
+    compat._fork_workers(dataloader)
+    ours = dataloader.multiprocessing
+    for chosen, method in ((None, "fork"), ("spawn", "spawn")):
+        monkeypatch.setattr(multiprocessing, "get_start_method",
+                            lambda allow_none, chosen=chosen: chosen)
+        assert ours.get_context().get_start_method() == method
+    assert ours.pool is multiprocessing.pool
+
+
+def test_distutils_is_there_for_mxnet_only():
+    done = run("""
+import sys
+before = {n: m for n, m in sys.modules.items() if n.startswith("distutils")}
+import d2lzh_ext
+after = {n: m for n, m in sys.modules.items() if n.startswith("distutils")}
+assert before == after or sys.version_info < (3, 12), after
+""")
+    assert done.returncode == 0, done.stderr
+    one, two = compat._Version("1.9.1"), compat._Version("1.17")
+    assert one < two < compat._Version("2.5.0.dev1")
+
+
+# The functions of slices; what ended Python was along the channels.
+SLICES = """
+import sys
+import numpy as np
+import d2lzh_ext
+import mxnet as mx
+from mxnet import autograd, nd
+from mxnet.gluon import nn
+
+def operator(**bounds):
+    return (lambda F, Y: F.slice(Y, **bounds),
+            lambda Y: Y[tuple(map(slice, bounds["begin"], bounds["end"]))])
+
+def index(*key):
+    return lambda F, Y: Y[key], lambda Y: Y[key]
+
+every = slice(None)
+ARRAYS = [index(every, 0), index(every, slice(0, 3)), index(every, -1),
+          index(every, slice(1, -1), slice(1, 3)), index(..., 0),
+          index(every, None, 1), index(every, slice(2, 99)),
+          index(every, slice(None, None, 2))]
+SYMBOLS = [operator(begin=(None, 1), end=(None, 3)),
+           operator(begin=(1, 0, 1), end=(-1, 99, None)),
+           operator(begin=(None, -3), end=(None, -1))]
+
+class Cut(nn.HybridBlock):
+    def __init__(self, channels, cut):
+        super().__init__()
+        self.cut = cut
+        with self.name_scope():
+            self.convolution = nn.Conv2D(channels, 3)
+
+    def hybrid_forward(self, F, X):
+        return self.cut(F, self.convolution(X))
+
+X = nd.random.uniform(shape=(4, 3, 8, 8))
+for channels in (4, 8, 12, 16, 20, 24, 32, 40, 48, 64):
+    for hybrid, cases in (False, ARRAYS + SYMBOLS), (True, SYMBOLS):
+        for cut, expected in cases:
+            net = Cut(channels, cut)
+            net.initialize()
+            net.hybridize(hybrid)
+            with autograd.record():
+                Y = net(X)
+                (Y * Y).sum().backward()
+            weight = net.convolution.weight
+            found = Y.asnumpy(), weight.grad().asnumpy()
+            with autograd.record():
+                whole = net.convolution(X) + 0  # in no layout of oneDNN's
+            Z = whole.asnumpy()
+            into = np.zeros_like(Z)
+            expected(into)[...] = 2 * expected(Z)
+            whole.backward(nd.array(into))
+            for ours, right in zip(found, (expected(Z), weight.grad())):
+                right = np.asarray(right)
+                assert ours.shape == right.shape, (channels, ours.shape)
+                np.testing.assert_allclose(ours, right, 1e-3, 1e-4)
+
+mx.npx.set_np()
+net = nn.Conv2D(24, 3)
+net.initialize()
+Y = net(mx.np.ones((4, 3, 8, 8)))[:, 1:3]
+assert type(Y) is mx.np.ndarray and Y.asnumpy().shape == (4, 2, 6, 6)
+print("done")
+"""
+
+
+@pytest.mark.parametrize("limit", ["ALL", "AVX2", "SSE41"])
+def test_slices_along_channels_end_no_process(limit):
+    """Python ended with SIGFPE, or "could not construct a sub-memory"."""
+    limit = min(limit, os.environ.get("DNNL_MAX_CPU_ISA", "ALL"),
+                key=["SSE41", "AVX2", "ALL"].index)
+    done = run(SLICES, DNNL_MAX_CPU_ISA=limit)
+    assert (done.returncode, done.stdout) == (0, "done\n"), (
+        done.stderr[-2000:])
+
+
+def test_slices_keep_names_shapes_and_errors():
+    x = mx.sym.var("x")
+    with mx.name.Prefix("my_"):
+        outputs = [each.list_outputs() for each in (
+            mx.sym.slice(x, begin=1, end=2, name="given"),
+            x.slice(begin=(1,), end=(2,)))]
+    assert outputs[0] == ["my_given_output"]
+    assert re.fullmatch(r"my_slice\d+_output", outputs[1][0])
+    with pytest.raises(mx.MXNetError):
+        nd.slice(nd.ones((4, 3, 2)), begin=(0,) * 5, end=(1,) * 5).asnumpy()
 
 
 def test_the_engine_changes_no_digit():
@@ -191,17 +307,28 @@ def test_a_missing_package_gives_one_clear_error(name, cure):
 
 
 @pytest.mark.parametrize("error, cure", [
-    (OSError("libgomp.so.1: cannot open shared object file"),
-     "apt-get install libgomp1"),
+    (OSError("libgomp.so.1: cannot open shared object file: No such file"),
+     "libgomp.so.1 is missing. Install it with `the line for libgomp.so.1`."),
+    (OSError("libquadmath.so.0: cannot open shared object file: No such"),
+     "libquadmath.so.0 is missing. Install it with `the line for "
+     "libquadmath.so.0`."),
+    (OSError("libopencv.so.4: cannot open shared object file: No such file"),
+     "libopencv.so.4 is missing. Install your system's package"),
+    (OSError("libcudart.so.11.0: cannot open shared object file: No such"),
+     "libcudart.so.11.0 is missing. It is NVIDIA's"),
+    (OSError("libmxnet.so: undefined symbol: x"),
+     "does not load: libmxnet.so: undefined symbol: x."),
     (AttributeError("module 'numpy' has no attribute 'x'"), "'numpy>="),
-    (ModuleNotFoundError("No module named 'distutils'", name="distutils"),
-     "pip install setuptools")])
+    (RuntimeError("x is not a function of NumPy"), "'numpy>=")])
 def test_a_broken_installation_names_its_cure(monkeypatch, error, cure):
     class Broken:
         def find_spec(self, name, path=None, target=None):
             if name == "mxnet":
                 raise error
 
+    monkeypatch.setattr(
+        compat, "install_line", lambda library:
+        f"the line for {library}" if "opencv" not in library else "")
     monkeypatch.delitem(sys.modules, "mxnet")
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
     with pytest.raises(ImportError) as caught:

@@ -72,10 +72,17 @@ def test_problems_and_their_cures(monkeypatch, capsys, no_data):
     (no_data / FASHION_MNIST.train[0].name).write_bytes(b"rubbish")
     assert doctor.main() == 1
     printed = capsys.readouterr().out
-    for text in ("use Python 3.9 to 3.13", "unset OMP_NUM_THREADS",
+    for text in ("use Python 3.9 or later", "unset OMP_NUM_THREADS",
                  "1.0 GiB available", "close other programs", "damaged",
                  "Delete the file and try again", "4 to cure"):
         assert text in printed, text
+
+
+def test_a_newer_python_is_told_what_is_tested(monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 99, 0))
+    finding = doctor._python()
+    assert finding.value.endswith("(tested: 3.9 to 3.15)")
+    assert not finding.cure
 
 
 def test_data_that_is_not_here_is_no_problem(no_data):

@@ -1,9 +1,11 @@
 """The files around the code agree with each other and keep the rules."""
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -11,6 +13,8 @@ from urllib.parse import unquote
 import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+
+from d2lzh_ext import doctor
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,7 +26,7 @@ PROJECT: dict[str, Any] = tomllib.loads(
     (ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 MAX_BYTES = 2_000_000
 # Minor versions on which the course is meant to run.
-PYTHONS = ["3.9", "3.10", "3.11", "3.12", "3.13"]
+PYTHONS = [f"3.{minor}" for minor in range(9, 16)]
 
 
 def _tracked() -> list[Path]:
@@ -77,10 +81,34 @@ def test_dependencies_are_pinned(
         assert dependency.specifier.contains(pin[2:]), dependency
 
 
-def test_pythons_are_those_of_pyproject() -> None:
+def test_pythons_are_those_of_pyproject_and_later_ones() -> None:
     admitted = SpecifierSet(PROJECT["requires-python"])
     assert [f"3.{minor}" for minor in range(30)
-            if admitted.contains(f"3.{minor}")] == PYTHONS
+            if admitted.contains(f"3.{minor}")] == [
+                *PYTHONS, *(f"3.{minor}" for minor in range(16, 30))]
+    assert tuple(
+        tuple(map(int, version.split(".")))
+        for version in (PYTHONS[0], PYTHONS[-1])) == doctor._PYTHONS
+
+
+def test_no_code_warns_of_its_syntax() -> None:
+    """Neither ours nor the notebooks'; seen only where it is compiled."""
+    sources = {}
+    for path in _tracked():
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if path.suffix == ".py":
+            sources[str(path)] = text
+        elif path.suffix == ".ipynb":
+            for number, cell in enumerate(json.loads(text)["cells"]):
+                source = "".join(cell["source"])
+                if cell["cell_type"] == "code" and not re.search(
+                        r"^\s*[%!]", source, re.MULTILINE):
+                    sources[f"{path}, cell {number}"] = source
+    assert len(sources) > 1000
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name, source in sources.items():
+            compile(source, name, "exec")
 
 
 @pytest.mark.parametrize("python", PYTHONS)

@@ -1,9 +1,11 @@
 """Run the tests of one line of the platform matrix, and record it.
 
-`make matrix` calls this with the Python whose environment is tried. Writes
-data/results/matrix.json and, from it, the README's table.
+`make matrix` calls this with the Python whose environment is tried, and then
+once more, without arguments: the README's table is made from the record,
+data/results/matrix.json.
 
-Usage: python tools/matrix.py VERSION oldest|newest COMMAND...
+Usage: python tools/matrix.py [VERSION AGE COMMAND...]
+AGE: oldest or newest (NumPy), or, in Debian testing, with-gcc or without-gcc
 """
 from __future__ import annotations
 
@@ -19,11 +21,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent
 import records
 
 NAME = "matrix"
+SYSTEMS = {"with-gcc": ", Debian testing",
+           "without-gcc": ", Debian testing without gcc"}
 COUNT = re.compile(r"(\d+) (passed|failed|skipped|error)")
 
 
-def _versions(entry: dict[str, Any]) -> list[int]:
-    """What sorts an entry: its Python, then its NumPy."""
+def _versions(line: tuple[str, dict[str, Any]]) -> list[int]:
+    """What sorts a line: its Python, then its NumPy."""
+    entry = line[1]
     text = f"{entry['provenance']['python']} {entry['numpy']}"
     return [int(part) for part in re.findall(r"\d+", text)]
 
@@ -32,16 +37,20 @@ def table(lines: dict[str, dict[str, Any]]) -> str:
     """The README's table, from the record."""
     rows = ["| Python | NumPy | IPython | unit tests and chapter 5 |",
             "|---|---|---|---|"]
-    for entry in sorted(lines.values(), key=_versions):
+    for name, entry in sorted(lines.items(), key=_versions):
+        system = SYSTEMS.get(name.split()[1], "")
         counts = ", ".join(f"{entry[kind]} {kind}" for kind in
                            ("passed", "failed", "error", "skipped")
                            if entry.get(kind))
-        rows.append(f"| {entry['provenance']['python']} | {entry['numpy']} | "
-                    f"{entry['ipython']} | {counts} |")
+        rows.append(f"| {entry['provenance']['python']}{system} | "
+                    f"{entry['numpy']} | {entry['ipython']} | {counts} |")
     return "\n".join(rows)
 
 
 def main() -> int:
+    if len(sys.argv) == 1:
+        records.show_in_readme(NAME, table(records.load(NAME)["lines"]))
+        return 0
     python, age, *command = sys.argv[1:]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     print(done.stdout)
@@ -54,7 +63,6 @@ def main() -> int:
         "numpy": version("numpy"), "ipython": version("ipython"), **counts,
         "provenance": records.provenance("make matrix")}
     records.save(NAME, {"lines": lines})
-    records.show_in_readme(NAME, table(lines))
     return done.returncode
 
 
