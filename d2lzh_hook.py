@@ -1,9 +1,10 @@
 """Make `import mxnet` and `import d2lzh` work by themselves.
 
 Where d2lzh_ext is installed, its file `d2lzh_ext.pth`, or `d2lzh_ext.start`
-since Python 3.15, lets Python call `install` when it starts. Nothing more happens until a program imports MXNet
-or the book's package: MXNet is then imported as `d2lzh_ext.compat` does it,
-and `d2lzh` gets the functions that d2lzh_ext has in the place of broken ones.
+since Python 3.15, lets Python call `install` when it starts. Nothing more
+happens until a program imports MXNet or the book's package: MXNet is then
+imported as `d2lzh_ext.compat` does it, and `d2lzh` gets the functions that
+d2lzh_ext has in the place of broken ones.
 The environment variable D2LZH_HOOK=0 switches it off.
 """
 import os
