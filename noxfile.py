@@ -103,7 +103,7 @@ def colab(session: nox.Session) -> None:
                     "nbclient")
     # Of an earlier run of this session.
     session.run("python", "-m", "pip", "uninstall", "--quiet", "--yes",
-                "mxnet", "d2lzh", "d2lzh-ext", "pooch", "tqdm", "setuptools",
+                "mxnet", "d2lzh", "d2lzh-ext", "pooch", "tqdm",
                 silent=True)
     session.run("python", "tests/colab.py", os.getcwd())
 

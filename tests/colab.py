@@ -1,8 +1,7 @@
 """Run a chapter's first cell as Colab would: nox --session colab.
 
 Usage: python tests/colab.py CLONE
-The clone, built without another download, stands for the repository's
-address; nothing else differs.
+The clone stands for the repository's address; nothing else differs.
 """
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ chapter = nbformat.read(clone / "chapters" / "05-lenet.ipynb", 4)
 (cell,) = (cell for cell in chapter.cells if cell.id == "navigation-colab")
 source = cell.source.splitlines()
 assert source[-1].split("+")[0].strip() == "git"
-source[-1] = f"        --no-build-isolation {clone}"
+source[-1] = f"        {clone}"
 # What Colab's kernel has, and a reader who has imported NumPy before.
 before = """
 import sys, types

@@ -125,7 +125,8 @@ def colab(where: str) -> str:
         "# Only in Colab: install the course, in less than a minute.",
         "import sys",
         "if 'google.colab' in sys.modules:",
-        "    %pip install -q pooch tqdm setuptools",
+        "    !apt-get install -qq libgomp1 libquadmath0 > /dev/null",
+        "    %pip install -q pooch tqdm",
         "    %pip install -q --no-deps mxnet==1.9.1 d2lzh==1.0.0 \\",
         f"        git+https://github.com/{where}"])
 
