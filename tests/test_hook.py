@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the wheel brings and Python's start looks at."""
     folder = tmp_path_factory.mktemp("site")
-    for name in ("d2lzh_ext.pth", "d2lzh_hook.py", "d2lzh_ext"):
+    for name in ("d2lzh_ext.pth", "d2lzh_ext.start", "d2lzh_hook.py",
+                 "d2lzh_ext"):
         (folder / name).symlink_to(ROOT / name)
     return folder
 
@@ -72,6 +73,15 @@ print(sorted(name for name in sys.modules
 print(d2lzh_hook.Finder.find_spec("numpy"))
 """)
     assert done.stdout == "[]\nNone\n", done.stderr
+
+
+def test_the_start_warns_of_nothing(site):
+    """Python 3.15 deprecates import lines in .pth files, and reads .start."""
+    done = run(site, """
+import d2lzh_hook
+print(sys.meta_path.count(d2lzh_hook.Finder))
+""", PYTHONWARNINGS="error::DeprecationWarning")
+    assert (done.stdout, done.stderr) == ("1\n", "")
 
 
 def test_it_can_be_switched_off(site):
