@@ -26,8 +26,6 @@ os.environ["D2LZH_PROGRESS"] = "0"
 
 GIB_PER_WORKER = 2  # a chapter takes up to 1.3
 PAUSE = 15          # seconds between two lines of progress, at least
-# Chapter 17 counts the bytes on the loopback device; these send many.
-LOOPBACK = {"17-scale-out.ipynb", "test_launch.py", "test_scale_out.py"}
 # Seconds for a test, where it trains networks or compares great ones.
 SLOW = {"test_benchmarks": 4, "test_references": 4, "test_book_code": 3}
 CHAPTERS = json.loads((notebooks.ROOT / "data" / "results" / "chapters.json")
@@ -59,31 +57,12 @@ def seconds(file: str, tests: int) -> float:
     return tests * SLOW.get(path.stem, 0.3)
 
 
-def unit_of(nodeid: str) -> str:
-    """What stays together on a worker: a file, and those of LOOPBACK."""
-    file = file_of(nodeid)
-    return "loopback" if PurePath(file).name in LOOPBACK else file
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first: so the workers end together."""
     tests = Counter(file_of(item.nodeid) for item in items)
-    costs: Counter[str] = Counter()
-    for file, number in tests.items():
-        costs[unit_of(file)] += round(seconds(file, number))
+    costs = {file: seconds(file, number) for file, number in tests.items()}
     items.sort(key=lambda item: (
-        -costs[unit_of(item.nodeid)], file_of(item.nodeid)))
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    from xdist.scheduler import LoadFileScheduling
-
-    class LoadUnitScheduling(LoadFileScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return unit_of(nodeid)
-
-    return LoadUnitScheduling(config, log)
+        -costs[file_of(item.nodeid)], file_of(item.nodeid)))
 
 
 class Progress:
