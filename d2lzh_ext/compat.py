@@ -415,7 +415,7 @@ def _mend(mxnet: Any) -> None:
         setattr(optimizer, f"multi_{name}", _one_by_one(
             getattr(optimizer, f"multi_{name}"), getattr(optimizer, name)))
     _mend_slices(mxnet)
-    if sys.version_info >= (3, 14):
+    if sys.version_info >= (3, 14) and platform.system() == "Linux":
         _fork_workers(mxnet.gluon.data.dataloader)
     mend_ipython()
     # The first use creates the engine, which asks how many threads.

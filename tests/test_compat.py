@@ -44,6 +44,15 @@ def test_numpy_is_left_as_it_was_found():
     assert done.stdout == "3.0\n"
 
 
+def test_numpy_may_withdraw_fix():
+    """It is deprecated in NumPy 2.5."""
+    done = run("import numpy as np\n"
+               "vars(np).pop('fix')\n"
+               "import d2lzh_ext\n"
+               "print(hasattr(np, 'fix'))\n")
+    assert done.stdout == "False\n", done.stderr[-2000:]
+
+
 def test_import_is_silent_and_leaves_the_environment_alone():
     done = run("import os; before = dict(os.environ)\n"
                "import d2lzh_ext\n"
