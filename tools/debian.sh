@@ -76,5 +76,7 @@ run() {
 run make setup-test
 own=.venv/bin/python
 run $own -m pip install --quiet --upgrade numpy ipython
-run $own tools/matrix.py "$version" "$gcc-gcc" $own -m pytest "$@"
+status=0  # a failure is recorded, too
+run $own tools/matrix.py "$version" "$gcc-gcc" $own -m pytest "$@" || status=$?
 cp "$root/course/data/results/matrix.json" data/results/
+exit $status
