@@ -1,8 +1,10 @@
-"""Compile a network into one graph that suits the processor.
+"""Compute a network by a graph beside it, which suits the processor.
 
-Two things are done to the convolutions of a network on a CPU. Neither
-changes its scores or gradients, apart from rounding; the parameters and the
-network itself stay as they are.
+The network is left alone: the graph is its own, takes the same parameters at
+every call, and is dropped with the function that `compiled` returns.
+
+Two things are done to the convolutions on a CPU. Neither changes scores or
+gradients, apart from rounding.
 
 * An activation that is followed by max pooling is applied after it, to a
   quarter of the numbers: activations never fall, so they keep the maximum.
@@ -24,8 +26,11 @@ from pathlib import Path
 from typing import Any
 
 import mxnet as mx
-from mxnet import autograd
+import numpy as np
+from mxnet import autograd, gluon
 from mxnet.gluon import nn
+
+from d2lzh_ext.tracing import Held, symbol_of, trace
 
 _WIDTH = 16  # numbers of 32 bits in an AVX-512 register
 
@@ -51,6 +56,20 @@ def _rows(F: Any, matrix: Any, filters: int) -> Any:
     """`matrix`, of `filters` rows, with rows of zeros below."""
     # The first rows are those of the identity matrix.
     return F.dot(F.one_hot(F.arange(_padded(filters)), depth=filters), matrix)
+
+
+def _can_come_first(block: Any) -> bool:
+    """Whether max pooling may be done before the activation.
+
+    It has to leave fewer numbers, and every window has to hold one: an
+    empty window gives the lowest of all numbers, which an activation would
+    change. Rounded up, the last one may lie in the padding.
+    """
+    options = block._kwargs
+    return (type(block) is nn.MaxPool2D and max(options["stride"]) > 1
+            and (options["pooling_convention"] == "valid" or all(
+                pad + stride <= kernel for kernel, stride, pad in zip(
+                    options["kernel"], options["stride"], options["pad"]))))
 
 
 class _Rearranged:
@@ -111,8 +130,7 @@ class _Rearranged:
         return Y
 
     def pooling(self, block: Any, F: Any, X: Any) -> Any:
-        if (type(block) is nn.MaxPool2D and id(X) in self.before
-                and max(block._kwargs["stride"]) > 1):
+        if id(X) in self.before and _can_come_first(block):
             _, X, activation = self.before[id(X)]
             return activation(self.pooling(block, F, X))
         wide, own = self._wider(X)
@@ -130,7 +148,8 @@ class _Rearranged:
         # Pooling and activations treat each channel by itself.
         if type(block) in (nn.MaxPool2D, nn.AvgPool2D, nn.GlobalAvgPool2D,
                            nn.GlobalMaxPool2D):
-            return self.pooling
+            return (self.pooling if block._kwargs["layout"] == "NCHW"
+                    else None)
         return None
 
 
@@ -141,47 +160,131 @@ def _rearranged(net: Any) -> Iterator[None]:
 
     def change(block: Any) -> None:
         forward = graph.forward(block)
-        if forward is not None:
-            block.hybrid_forward = functools.partial(forward, block)
+        # A layer that is there twice is changed once, and a reader's own
+        # way forward stays.
+        if forward is not None and "hybrid_forward" not in vars(block):
             changed.append(block)
+            block.hybrid_forward = functools.partial(forward, block)
 
-    net.apply(change)
     try:
+        net.apply(change)
         yield
     finally:
         for block in changed:
             del block.hybrid_forward
 
 
-def refusal(X: mx.nd.NDArray, error: Exception) -> ValueError:
-    """MXNet's complaint about a batch, as one clear line."""
-    reason = str(error).strip().splitlines()[-1].rpartition(" : ")[2]
-    return ValueError(
-        f"the network does not take a batch of shape {X.shape}: {reason}")
+class _Graph:
+    """One operator for a whole network, with its parameters."""
+
+    def __init__(self, net: nn.HybridBlock, symbol: Any) -> None:
+        self.symbol = symbol
+        names = symbol.list_inputs()
+        parameters = {p.name: p for p in net.collect_params().values()}
+        self.parameters = [parameters[name] for name in names
+                           if name != "data"]
+        self.place = names.index("data")
+        self.operator = mx.nd.CachedOp(symbol, [
+            ("data_indices", [self.place]),
+            ("param_indices", [i for i in range(len(names))
+                               if i != self.place]),
+            ("static_alloc", True), ("static_shape", True)])
+
+    def __call__(self, X: mx.nd.NDArray) -> Any:
+        arrays = [p.data(X.context) for p in self.parameters]
+        arrays.insert(self.place, X)
+        return self.operator(*arrays)
 
 
-def compile_network(net: nn.HybridBlock, X: mx.nd.NDArray) -> None:
-    """Hybridize `net` with static memory, for batches like `X`.
+def _graph(net: nn.HybridBlock, symbol: Any, X: mx.nd.NDArray
+           ) -> _Graph | None:
+    """A graph for `net`; None where it does not compute the same.
 
-    It runs twice on one image of `X`: to settle the shapes of its
-    parameters, and to build the graph. A network that is hybridized already
-    stays as it is.
+    Parameters whose shapes are not known get them, as from any first batch.
+    """
+    if any(np.dtype(each.dtype) != np.float32
+           for each in (X, *net.collect_params().values())):
+        return None
+    # Two images of which every number is another, drawn from nobody's
+    # generator, that tell the ways apart in which Python may read them.
+    few = mx.nd.array(np.random.RandomState(0).uniform(
+        size=(2, *X.shape[1:])), ctx=X.context)
+    try:
+        with autograd.pause():
+            scores = net(few).asnumpy()
+            if X.context.device_type == "cpu":
+                with _rearranged(net):
+                    symbol = symbol_of(net)
+            graph = _Graph(net, symbol)
+            if np.allclose(graph(few).asnumpy(), scores, rtol=1e-3,
+                           atol=1e-3 * np.abs(scores).max(), equal_nan=True):
+                return graph
+    except Exception:  # the network itself will say what it does not take
+        pass
+    return None
+
+
+def _draws_between(net: nn.HybridBlock, symbol: Any) -> bool:
+    """Whether the first batch draws numbers amid those of parameters.
+
+    Dropout draws its mask from the generator of the initial values. Those of
+    the layers behind it, if their shapes are not known, come after the mask.
+    """
+    return '"op": "Dropout"' in symbol.tojson() and any(
+        p._deferred_init for p in net.collect_params().values())
+
+
+class Compiled:
+    """A network as a function, computed by a graph beside it if it can be.
+
+    Calling it gives what calling `net` gives, apart from rounding. The
+    graph is made by the first call; where none is known to compute the
+    same, and as soon as anything of the network has been changed, it is
+    `net` that is called.
+    """
+
+    def __init__(self, net: nn.HybridBlock) -> None:
+        self.net, self.fresh = net, True
+        self.graph: _Graph | None = None
+
+    def _prepare(self, X: mx.nd.NDArray) -> None:
+        symbol = trace(self.net, X.shape)
+        if symbol is not None and _draws_between(self.net, symbol):
+            return  # the next batch will do
+        self.fresh = False
+        if symbol is not None:
+            self.graph = _graph(self.net, symbol, X)
+            self.held = Held(self.net)
+
+    def __call__(self, X: mx.nd.NDArray) -> Any:
+        if self.fresh:
+            self._prepare(X)
+        if self.graph is not None:
+            if self.held.unchanged():
+                try:
+                    return self.graph(X)
+                except mx.base.MXNetError:
+                    pass  # the network says it in its own words
+            else:
+                self.graph = None
+        return self.net(X)
+
+
+def compiled(net: gluon.Block) -> Any:
+    """`net` as a function that computes the same, faster where it can.
+
+    Nothing of `net` is changed, apart from the shapes of parameters that the
+    first batch was to settle. The graph costs memory of its own for as long
+    as the function exists.
 
     Args:
-        net: An initialised network.
-        X: A batch of inputs, on the device of the parameters.
+        net: An initialised network. Only a `HybridBlock` is compiled, if it
+            has float32 parameters, no hooks, is not hybridized, and its code
+            does nothing but apply operators that are known to be right.
 
-    Raises:
-        ValueError: The network does not take inputs of that shape.
+    Returns:
+        A function of a batch of images, or `net` itself.
     """
-    if net._active:
-        return
-    with autograd.pause():
-        try:
-            net(X[:1])
-        except (mx.base.MXNetError, ValueError) as error:
-            raise refusal(X, error) from None
-        net.hybridize(static_alloc=True, static_shape=True)
-        if X.context.device_type == "cpu":
-            with _rearranged(net):
-                net(X[:1])  # the first call builds the graph, for good
+    if isinstance(net, nn.HybridBlock):
+        return Compiled(net)
+    return net

@@ -10,8 +10,18 @@ import numpy as np
 from matplotlib.patches import Rectangle
 from mxnet import gluon
 
+from d2lzh_ext.batches import (
+    Batches,
+    Devices,
+    checked,
+    class_numbers,
+    devices_of,
+    scores,
+    split,
+)
+
 if TYPE_CHECKING:
-    from d2lzh_ext.training import Batches, History
+    from d2lzh_ext.training import History
 
 Array = Any  # an NDArray, or what NumPy takes for an array
 
@@ -49,6 +59,14 @@ def _draw(axes: Any, image: Array, title: str | None = None,
     pixels = _numpy(image)
     if pixels.ndim == 3 and pixels.shape[0] == 1:
         pixels = pixels[0]
+    if pixels.ndim == 3 and pixels.shape[0] == 3 != pixels.shape[2]:
+        pixels = pixels.transpose(1, 2, 0)  # as networks take them
+    # Matplotlib wants colours from 0 to 1, or bytes; a float image of bytes
+    # would be drawn white. One that interpolation took beyond 1 is neither.
+    if (pixels.ndim == 3 and pixels.shape[2] == 3
+            and pixels.dtype.kind == "f" and pixels.size
+            and pixels.min() >= 0 and 2 < pixels.max() <= 255):
+        pixels = pixels / 255
     axes.imshow(pixels.squeeze(), **options)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -61,8 +79,9 @@ def show_images(imgs: Sequence[Array], num_rows: int, num_cols: int,
     """Draw images on a grid.
 
     Args:
-        imgs: At least ``num_rows * num_cols`` images, (height, width) or
-            (height, width, channels).
+        imgs: At least ``num_rows * num_cols`` images, arrays or pictures of
+            PIL: (height, width), (height, width, channels) or (channels,
+            height, width). Colours are bytes, or floats to 1 or to 255.
         num_rows: Rows of the grid.
         num_cols: Columns of the grid.
         scale: Inches a picture.
@@ -178,25 +197,23 @@ def confusion_matrix(labels: Array, predictions: Array, num_classes: int
     """Count the images of each class (row) by predicted class (column).
 
     Args:
-        labels: Integers (n,), 0 to num_classes - 1.
-        predictions: Integers (n,), likewise.
+        labels: Whole numbers (n,), 0 to num_classes - 1.
+        predictions: Whole numbers (n,), likewise.
         num_classes: Rows and columns of the result.
 
     Returns:
         Counts (num_classes, num_classes), int64.
 
     Raises:
+        TypeError: They are not numbers.
         ValueError: Different lengths, or a class out of range.
     """
-    true, predicted = (_numpy(a).astype("int64")
-                       for a in (labels, predictions))
-    if true.shape != predicted.shape:
-        raise ValueError(f"{true.shape[0]} labels and {predicted.shape[0]} "
+    true, predicted = (
+        class_numbers(each, len(each), num_classes).astype("int64")
+        for each in (labels, predictions))
+    if len(true) != len(predicted):
+        raise ValueError(f"{len(true)} labels and {len(predicted)} "
                          "predictions: they must be as many.")
-    both = np.concatenate([true, predicted])
-    if both.size and not 0 <= both.min() <= both.max() < num_classes:
-        raise ValueError(f"Classes run from {both.min()} to {both.max()}; "
-                         f"they must be 0 to {num_classes - 1}.")
     counts = np.zeros((num_classes, num_classes), dtype="int64")
     np.add.at(counts, (true, predicted), 1)
     return counts
@@ -231,7 +248,7 @@ def show_confusion_matrix(counts: Array, names: Sequence[str]) -> None:
 
 
 def show_mistakes(net: gluon.Block, data_iter: Batches,
-                  names: Sequence[str], ctx: mx.Context | None = None,
+                  names: Sequence[str], ctx: Devices = None,
                   num: int = 10) -> int:
     """Draw the first images that `net` classifies wrongly.
 
@@ -239,17 +256,24 @@ def show_mistakes(net: gluon.Block, data_iter: Batches,
         net: Maps images (n, 1, height, width) to scores (n, classes).
         data_iter: Batches of images and labels.
         names: Name of each class.
-        ctx: Device of the parameters; the CPU by default.
+        ctx: A device of the parameters, or a list of them; the CPU by
+            default.
         num: Pictures at most.
 
     Returns:
         How many were drawn; 0 if the network makes no mistake.
+
+    Raises:
+        TypeError: A batch, or what `net` gives, is of another kind.
+        ValueError: Images, labels and scores do not fit each other.
     """
-    device = mx.cpu() if ctx is None else ctx
+    devices = devices_of(ctx, net)
     wrong: list[tuple[Array, int, int]] = []
-    for X, y in data_iter:
-        predicted = net(X.as_in_context(device)).argmax(axis=1)
-        true, guess = (a.asnumpy().astype("int64") for a in (y, predicted))
+    for X, y in checked(data_iter, net):
+        guess = np.concatenate([
+            scores(net, X_part, y).argmax(axis=1).asnumpy().astype("int64")
+            for X_part, _ in split(X, y, devices)])
+        true = y.asnumpy().astype("int64")
         for i in np.flatnonzero(true != guess):
             wrong.append((X[int(i)].asnumpy(), true[i], guess[i]))
         if len(wrong) >= num:

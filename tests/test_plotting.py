@@ -69,7 +69,7 @@ def test_confusion_matrix_counts():
 def test_confusion_matrix_refuses_what_it_cannot_count():
     with pytest.raises(ValueError, match="as many"):
         d2l.confusion_matrix([0, 1], [0], 2)
-    with pytest.raises(ValueError, match="must be 0 to 1"):
+    with pytest.raises(ValueError, match="from 0 to 1"):
         d2l.confusion_matrix([0, 2], [0, 1], 2)
     with pytest.raises(ValueError, match="names"):
         d2l.show_confusion_matrix(np.zeros((2, 2)), ["a"])

@@ -15,9 +15,9 @@ from mxnet import gluon, init, nd
 from mxnet.gluon import nn
 
 import d2lzh_ext as d2l
-from d2lzh_ext import training
+from d2lzh_ext import batches as module
+from d2lzh_ext.batches import progress
 from d2lzh_ext.models import lenet
-from d2lzh_ext.training import _progress
 
 
 def batches(num=2000, batch_size=128):
@@ -91,7 +91,7 @@ def test_a_plain_block_trains_as_well():
 
 
 def test_non_finite_loss_names_epoch_batch_and_cure():
-    def spoilt(epoch_of_nan=2, batch_of_nan=3):
+    def spoilt(epoch_of_inf=2, batch_of_inf=3):
         epoch = 0
 
         class Batches:
@@ -100,8 +100,8 @@ def test_non_finite_loss_names_epoch_batch_and_cure():
                 epoch += 1
                 for batch in range(1, 6):
                     X = nd.ones((4, 1, 2, 2))
-                    if (epoch, batch) == (epoch_of_nan, batch_of_nan):
-                        X[:] = float("nan")
+                    if (epoch, batch) == (epoch_of_inf, batch_of_inf):
+                        X[:] = float("inf")
                     yield X, nd.zeros(4, dtype="int32")
         return Batches()
 
@@ -110,7 +110,7 @@ def test_non_finite_loss_names_epoch_batch_and_cure():
         d2l.train_ch5(net, spoilt(), [(nd.ones((4, 1, 2, 2)), nd.zeros(4))],
                       4, start(net, 0.05), mx.cpu(), 3)
     message = str(caught.value)
-    assert "nan in epoch 2, batch 3 of 5" in message
+    assert "inf in epoch 2, batch 3 of 5" in message
     assert "learning rate below 0.05" in message
 
 
@@ -176,7 +176,8 @@ def test_accuracy_over_several_devices():
 def test_progress_bar_follows_the_environment(
         monkeypatch, capsys, setting, shown):
     monkeypatch.setenv("D2LZH_PROGRESS", setting)
-    assert list(_progress([1, 2], "epoch 1")) == [1, 2]
+    with progress([1, 2], "epoch 1") as bar:
+        assert list(bar) == [1, 2]
     assert ("epoch 1" in capsys.readouterr().err) is shown
 
 
@@ -184,30 +185,33 @@ def test_no_progress_bar_where_nobody_watches(monkeypatch, capsys):
     monkeypatch.delenv("D2LZH_PROGRESS", raising=False)
     monkeypatch.delitem(__import__("sys").modules, "ipykernel",
                         raising=False)
-    list(_progress([1, 2], "epoch 1"))
+    with progress([1, 2], "epoch 1") as bar:
+        list(bar)
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("notebook", [True, False])
 def test_a_progress_bar_leaves_the_order_alone(monkeypatch, notebook):
-    def labels(iterator):
+    def labels():
         d2l.seed(0)
-        return [y.asnumpy().tolist() for _, y in iterator()]
+        with progress(train_iter, "epoch 1") as bar:
+            return [y.asnumpy().tolist() for _, y in bar]
 
     train_iter, _ = batches(600, 100)
-    bare = labels(lambda: train_iter)
+    monkeypatch.setenv("D2LZH_PROGRESS", "0")
+    bare = labels()
     if notebook:  # whose bar is of another class
         monkeypatch.delenv("D2LZH_PROGRESS")
         monkeypatch.setitem(sys.modules, "ipykernel", None)
     else:
         monkeypatch.setenv("D2LZH_PROGRESS", "1")
-    assert labels(lambda: _progress(train_iter, "epoch 1")) == bare
+    assert labels() == bare
 
 
 @pytest.mark.parametrize("several", [1, 3])
 def test_few_batches_wait_for_a_slow_network(monkeypatch, several):
     monkeypatch.setattr(
-        training, "_WAITING", several * 16 * 48 * 48 * 4)
+        module, "_WAITING", several * 16 * 48 * 48 * 4)
     waiting, most = [], 0
 
     class Batches:

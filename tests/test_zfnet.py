@@ -7,7 +7,6 @@ from mxnet import autograd, gluon, init, nd
 from mxnet.gluon import nn
 
 import d2lzh_ext as d2l
-from d2lzh_ext.compiling import compile_network
 from d2lzh_ext.models.pooling import max_pool2d_backward
 from d2lzh_ext.models.zfnet import (
     crop_square,
@@ -346,8 +345,7 @@ def test_hiding_the_object_costs_more_than_hiding_the_background(trained):
 @pytest.mark.parametrize("compiled", [False, True])
 def test_saliency_is_the_size_of_the_derivative(trained, compiled):
     net, X, y = trained
-    if not compiled:
-        net.hybridize(False)
+    net.hybridize(compiled)
     try:
         # Noise: where numbers of a pooling window are equal, the slope to
         # one side is not that to the other.
@@ -370,7 +368,7 @@ def test_saliency_is_the_size_of_the_derivative(trained, compiled):
         # The median, because a step may cross a bend of a ReLU.
         assert np.median(errors) < 0.01 * found.max()
     finally:
-        compile_network(net, X)
+        net.hybridize(False)
 
 
 def test_saliency_is_the_way_back_with_the_rule_of_the_gradient(trained):

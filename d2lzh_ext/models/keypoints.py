@@ -18,7 +18,7 @@ from mxnet.gluon import nn
 
 from .. import keypoints
 from ..checkpoint import load_checkpoint, save_checkpoint
-from ..compiling import compile_network
+from ..compiling import compiled
 from ..faces import synthetic_faces
 from ..training import NonFiniteLossError
 
@@ -91,12 +91,12 @@ def run_epoch(net: nn.HybridBlock, data_iter: Iterable[Any],
               ) -> float:
     """Mean squared error over all batches; trains if given a trainer."""
     loss = gluon.loss.L2Loss()
+    forward = compiled(net)
     squares, marked = [], []
     for batch in data_iter:
         X, y, mask = (array.as_in_context(ctx) for array in batch)
-        compile_network(net, X)
         with autograd.record() if trainer else autograd.pause():
-            l = loss(net(X), y, mask)
+            l = loss(forward(X), y, mask)
         if trainer:
             l.backward()
             trainer.step(len(X))
