@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import closing, nullcontext
+from types import FrameType
 from typing import Any, Union
 
 import mxnet as mx
 import numpy as np
 from mxnet import gluon, nd
 
+from d2lzh_ext.compat import check_arrays
 from d2lzh_ext.data import numpy_view
 
 # Pairs of images and labels, as a Gluon DataLoader yields them, or the
@@ -212,11 +215,13 @@ def checked(data_iter: Batches, net: Any, title: str | None = None
         Images of a floating type, (n, ...), and labels (n,).
 
     Raises:
+        RuntimeError: ``mx.npx.set_np()`` is on.
         TypeError: A batch is no pair, images are not of a floating type, or
             labels are not numbers.
         ValueError: Labels are not one whole number from 0 for each image,
             or an image has a NaN.
     """
+    check_arrays()
     dtype = _type_of(net)
     if isinstance(data_iter, mx.io.DataIter):
         data_iter.reset()
@@ -257,7 +262,7 @@ def scores(net: Any, X: mx.nd.NDArray, y: mx.nd.NDArray) -> mx.nd.NDArray:
     except (mx.base.MXNetError, ValueError) as error:
         if not _raised_by_mxnet(error):
             raise
-        raise _refusal(X, _type_of(net), error) from error
+        raise _refusal(net, X, error) from error
     if not isinstance(y_hat, mx.nd.NDArray):
         what = (f"{len(y_hat)} arrays" if isinstance(y_hat, (list, tuple))
                 else f"a {type(y_hat).__name__}")
@@ -273,25 +278,41 @@ def scores(net: Any, X: mx.nd.NDArray, y: mx.nd.NDArray) -> mx.nd.NDArray:
     return y_hat
 
 
+def _frames(error: Exception) -> list[FrameType]:
+    return [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+
+
 def _raised_by_mxnet(error: Exception) -> bool:
     """Whether MXNet has refused something, and not the reader's own code."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and str(trace.tb_frame.f_globals.get(
-        "__name__")).startswith("mxnet.")
+    return str(_frames(error)[-1].f_globals["__name__"]).startswith("mxnet.")
 
 
-def _refusal(X: mx.nd.NDArray, dtype: np.dtype[Any], error: Exception
-             ) -> ValueError:
+def _refusal(net: Any, X: mx.nd.NDArray, error: Exception) -> ValueError:
     """MXNet's complaint about a batch, as one clear line."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    reason = lines[-1].rpartition(" : ")[2]
-    if np.dtype(X.dtype) != dtype:
-        reason += (f"; images are {np.dtype(X.dtype)} and parameters {dtype}:"
-                   f" X.astype('{dtype}') makes them alike")
+    reason = str(error).strip().splitlines()[-1].rpartition(" : ")[2]
+    reason = reason.replace("MXNetError: ", "")
+    layers = [frame.f_locals["self"] for frame in _frames(error)
+              if isinstance(frame.f_locals.get("self"), gluon.Block)]
+    if layers:  # the innermost is the one that was called last
+        place = _place(layers[0], layers[-1]) or ""
+        reason = f"layer {place} {layers[-1]!r} says: {reason}"
+    if np.dtype(X.dtype) != _type_of(net):
+        reason += (f"; images are {np.dtype(X.dtype)} and parameters "
+                   f"{_type_of(net)}: X.astype('{_type_of(net)}') makes them "
+                   "alike")
     return ValueError(f"the network does not take a batch of shape "
-                      f"{X.shape}: {reason}")
+                      f"{X.shape}: {' '.join(reason.split())}")
+
+
+def _place(net: gluon.Block, layer: gluon.Block) -> str | None:
+    """The path of a layer in a network; empty for the network itself."""
+    if net is layer:
+        return ""
+    for name, child in net._children.items():
+        place = _place(child, layer)
+        if place is not None:
+            return f"{name}.{place}".rstrip(".")
+    return None
 
 
 def keep_up(results: list[list[mx.nd.NDArray]], X: mx.nd.NDArray) -> None:

@@ -11,6 +11,8 @@ The package imports this module before anything else, so that
   3.14: MXNet sends them arrays that only a fork can take along.
 * A slice of a convolution's output could end Python or raise an error,
   depending on the processor; see `_mend_slices`.
+* Gradients through max pooling were wrong where predict mode is recorded;
+  see `_mend_predict_mode`.
 * MXNet by itself uses half of the processors, and OpenMP's threads wait for
   each other in a way that any other program upsets. Here OpenMP has all the
   cores, and short waits; benchmarks/NOTES.md has the figures.
@@ -316,6 +318,18 @@ def _bounds(shape: tuple[int, ...], begin: Any, end: Any
     return cut or [(0, 0, shape[0])]
 
 
+def _everywhere(prefix: str, name: str, mend: Callable[[Any], Any]) -> None:
+    """Mend the functions of that name in the modules of that prefix."""
+    mended: dict[Any, Any] = {}
+    for module_name, module in list(sys.modules.items()):
+        found = vars(module).get(name) if module else None
+        if (module_name.startswith(prefix) and isinstance(
+                found, types.FunctionType)):
+            if found not in mended:
+                mended[found] = mend(found)
+            setattr(module, name, mended[found])
+
+
 def _by_slice_axis(mxnet: Any, slice_: Any) -> Any:
     """The operator `slice` without what ends Python; see `_mend_slices`."""
     def array(data: Any, begin: Any, end: Any) -> Any:
@@ -371,14 +385,75 @@ def _mend_slices(mxnet: Any) -> None:
     "could not construct a sub-memory" or divides by zero. `slice_axis` is
     right, and so are arrays with over 4 axes.
     """
-    mended: dict[Any, Any] = {}
-    for name, module in list(sys.modules.items()):
-        slice_ = vars(module).get("slice") if module else None
-        if (name.startswith("mxnet.") and isinstance(
-                slice_, types.FunctionType)):
-            if slice_ not in mended:
-                mended[slice_] = _by_slice_axis(mxnet, slice_)
-            module.slice = mended[slice_]  # type: ignore[attr-defined]
+    _everywhere("mxnet.", "slice", lambda slice_: _by_slice_axis(
+        mxnet, slice_))
+
+
+def _predicting(mxnet: Any) -> bool:
+    """Whether operations are recorded, and in predict mode."""
+    autograd = mxnet.autograd
+    return bool(autograd.is_recording() and not autograd.is_training())
+
+
+def _mend_predict_mode(mxnet: Any) -> None:
+    """Let gradients be right where predict mode is recorded.
+
+    Two operators of oneDNN note in training mode only what their gradients
+    need: max pooling where the maxima are, BatchNormWithReLU where the ReLU
+    is active. In predict mode they read what is in memory by chance. A
+    compiled graph has one mode for all of its operators, so a hybridized
+    block runs them one by one there.
+    """
+    def noting(pooling: Any) -> Any:
+        @functools.wraps(pooling)
+        def mended(*args: Any, **kwargs: Any) -> Any:
+            with (mxnet.autograd.train_mode() if _predicting(mxnet)
+                  else contextlib.nullcontext()):  # the result is the same
+                return pooling(*args, **kwargs)
+
+        return mended
+
+    def in_two(together: Any) -> Any:
+        @functools.wraps(together)
+        def mended(*args: Any, **kwargs: Any) -> Any:
+            if not _predicting(mxnet):
+                return together(*args, **kwargs)
+            return mxnet.nd.relu(mxnet.nd.BatchNorm(*args, **kwargs))
+
+        return mended
+
+    for name in ("Pooling", "pooling"):
+        _everywhere("mxnet.", name, noting)
+    _everywhere("mxnet.ndarray.", "BatchNormWithReLU", in_two)
+    block = mxnet.gluon.HybridBlock
+    call = block._call_cached_op
+
+    @functools.wraps(call)
+    def one_by_one(self: Any, *args: Any) -> Any:
+        if not _predicting(mxnet) or isinstance(
+                self, mxnet.gluon.SymbolBlock):
+            return call(self, *args)
+        self._active = False
+        try:
+            return block.forward(self, *args)
+        finally:
+            self._active = True
+
+    block._call_cached_op = one_by_one
+
+
+def check_arrays() -> None:
+    """Refuse to go on where layers take and give arrays of mx.np.
+
+    Raises:
+        RuntimeError: ``mx.npx.set_np()`` is on.
+    """
+    import mxnet
+    if mxnet.util.is_np_array():
+        raise RuntimeError(
+            "mx.npx.set_np() is on: layers then take and give arrays of "
+            "mx.np, and this package computes with those of mx.nd. Call "
+            "mx.npx.reset_np() and make the network anew")
 
 
 def mend_ipython() -> None:
@@ -415,6 +490,7 @@ def _mend(mxnet: Any) -> None:
         setattr(optimizer, f"multi_{name}", _one_by_one(
             getattr(optimizer, f"multi_{name}"), getattr(optimizer, name)))
     _mend_slices(mxnet)
+    _mend_predict_mode(mxnet)
     if sys.version_info >= (3, 14) and platform.system() == "Linux":
         _fork_workers(mxnet.gluon.data.dataloader)
     mend_ipython()

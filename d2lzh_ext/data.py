@@ -134,12 +134,21 @@ def balanced_subset(labels: npt.NDArray[Any], n: int) -> Indices:
     return np.sort(np.argsort(rank, kind="stable")[:n])
 
 
-def _memory(array: nd.NDArray) -> npt.NDArray[Any]:
+def numpy_view(array: nd.NDArray) -> npt.NDArray[Any]:
     """NumPy's view of an NDArray on the CPU, which has to outlive it.
 
-    nd.array copies by an OpenMP team from 200,000 items on, and a batch of
-    256 images has 200,704; the team costs more than the copy. Through this
-    view NumPy puts the values in their place.
+    Through it NumPy reads and writes MXNet's own memory. nd.array copies by
+    an OpenMP team from 200,000 items on, and a batch of 256 images has
+    200,704; the team costs more than the copy. nd.from_numpy has MXNet give
+    NumPy's memory back, in a thread that may do so while Python ends, which
+    aborts the program.
+
+    Args:
+        array: of any shape and type; what computes it is waited for.
+
+    Returns:
+        An array of that shape and type, in the same memory. What is written
+        to it is there for whatever MXNet starts afterwards.
     """
     array.wait_to_read()
     address = ctypes.c_void_p()
@@ -152,8 +161,74 @@ def _memory(array: nd.NDArray) -> npt.NDArray[Any]:
 
 def _ndarray(values: npt.NDArray[Any], dtype: Any) -> nd.NDArray:
     array = nd.empty(values.shape, mx.cpu(), dtype)
-    _memory(array)[...] = values
+    numpy_view(array)[...] = values
     return array
+
+
+def _array(values: Any) -> npt.NDArray[Any]:
+    """`values` as NumPy's array; a list of arrays is stacked."""
+    if isinstance(values, nd.NDArray):
+        return values.asnumpy()  # type: ignore[no-any-return]
+    if isinstance(values, (list, tuple)) and values:
+        arrays = [value.asnumpy() if isinstance(value, nd.NDArray)
+                  else np.asarray(value) for value in values]
+        shapes = {array.shape for array in arrays}
+        if len(shapes) > 1:
+            raise ValueError(
+                f"a list of arrays of {len(shapes)} shapes, such as "
+                f"{' and '.join(map(str, sorted(shapes)[:2]))}; bring them "
+                "to one, pictures with mxnet.image.imresize")
+        return np.stack(arrays)
+    return np.asarray(values)
+
+
+def _images(values: Any, wants: str) -> Bytes:
+    """`values` as images; `wants` begins the message if they are none."""
+    images = _array(values)
+    own = "np.stack(images)" if isinstance(values, (list, tuple)) else "images"
+    if images.dtype != np.uint8:
+        found, cure = str(images.dtype), ""
+        if images.dtype == object:
+            found = type(values).__name__
+        elif images.dtype.kind in "biuf" and images.size:
+            low, high = images.min(), images.max()
+            found += f" from {low} to {high}"
+            if low >= 0 and high <= 1:
+                cure = f"; ({own} * 255).astype('uint8') converts them"
+            elif low >= 0 and high <= 255:
+                cure = f"; {own}.astype('uint8') converts them"
+        raise TypeError(f"{wants} uint8 images, not {found}{cure}")
+    if images.ndim != 4:
+        cure = (f"; {own}[..., np.newaxis] adds the channel"
+                if images.ndim == 3 else "")
+        raise ValueError(f"{wants} images (n, H, W, C), not an array "
+                         f"{images.shape}{cure}")
+    return images
+
+
+def _labels(values: Any, images: tuple[int, ...]) -> Labels:
+    """`values` as one whole number for each of the images of that shape."""
+    labels, n = _array(values), images[0]
+    if labels.shape == (n, 1):
+        labels = labels[:, 0]
+    number = "labels = np.unique(labels, return_inverse=True)[1]"
+    if labels.dtype.kind not in "biuf":
+        raise TypeError(f"labels must be numbers, not {labels.dtype}; "
+                        f"{number} numbers the classes")
+    if labels.shape != (n,):
+        cure = ("; labels.argmax(axis=1) undoes one-hot rows"
+                if labels.ndim == 2 and len(labels) == n else "")
+        raise ValueError(f"images (n, H, W, C) and labels (n,) do not fit: "
+                         f"{images} and {labels.shape}{cure}")
+    with np.errstate(invalid="ignore"):  # what no int32 holds is found next
+        whole = labels.astype(np.int32, copy=False)
+    if (wrong := np.flatnonzero(whole != labels)).size:
+        cure = f"{number} numbers the classes"
+        if not np.isfinite(labels).all():
+            cure = "take the images and labels where np.isfinite(labels)"
+        raise ValueError(f"labels must be whole numbers that int32 holds; "
+                         f"label {wrong[0]} is {labels[wrong[0]]}; {cure}")
+    return whole
 
 
 class ArrayLoader:
@@ -167,8 +242,9 @@ class ArrayLoader:
     generator when an iteration starts.
 
     Args:
-        images: uint8, (n, H, W, C).
-        labels: (n,).
+        images: uint8, (n, H, W, C): a NumPy array, an NDArray, or a list of
+            images of one size.
+        labels: whole numbers, (n,) or (n, 1), of any type, likewise.
         batch_size: images in a batch.
         shuffle: a new order for every iteration.
         resize: side of the square, in pixels, that images are brought to by
@@ -181,21 +257,19 @@ class ArrayLoader:
             of the label and 0 elsewhere. None yields the labels themselves.
 
     Raises:
-        TypeError: `images` are not uint8, or a number is not an int.
+        TypeError: `images` are not uint8, `labels` are no numbers, or a
+            number is not an int.
         ValueError: shapes do not fit, a number is less than 1, a label is
-            no class from 0 to `one_hot` - 1, or a batch would take more
-            than 512 MiB.
+            no whole number that int32 holds, or no class from 0 to
+            `one_hot` - 1, or a batch would take more than 512 MiB.
     """
 
-    def __init__(self, images: Bytes, labels: npt.NDArray[Any],
-                 batch_size: int, shuffle: bool = False,
-                 resize: int | None = None, augment: Augment | None = None,
+    def __init__(self, images: Any, labels: Any, batch_size: int,
+                 shuffle: bool = False, resize: int | None = None,
+                 augment: Augment | None = None,
                  one_hot: int | None = None) -> None:
-        if images.dtype != np.uint8:
-            raise TypeError(f"images must be uint8, not {images.dtype}")
-        if images.ndim != 4 or labels.shape != images.shape[:1]:
-            raise ValueError("images (n, H, W, C) and labels (n,) do not fit:"
-                             f" {images.shape} and {labels.shape}")
+        images = _images(images, "ArrayLoader takes")
+        labels = _labels(labels, images.shape)
         _check(batch_size, resize, images.shape)
         self.images, self.labels = images, labels
         self.batch_size, self.shuffle = batch_size, shuffle
@@ -226,13 +300,11 @@ class ArrayLoader:
             pixels = _augmented(self.augment, pixels)
         if side is not None and pixels.shape[1:3] != (side, side):
             resized = nd.image.resize(_ndarray(pixels, np.uint8), side)
-            pixels = _memory(resized)
-        # In NumPy's memory, which comes in large pages; MXNet's does not, and
-        # each new page takes longer than its numbers. Equals
-        # nd.image.to_tensor bit for bit.
-        values = np.empty([pixels.shape[i] for i in (0, 3, 1, 2)], np.float32)
-        np.divide(pixels.transpose(0, 3, 1, 2), np.float32(255), out=values)
-        X = nd.from_numpy(values)
+            pixels = numpy_view(resized)
+        pixels = pixels.transpose(0, 3, 1, 2)
+        X = nd.empty(pixels.shape, mx.cpu())
+        # Equals nd.image.to_tensor bit for bit.
+        np.divide(pixels, np.float32(255), out=numpy_view(X))
         labels = self.labels[chosen]
         if self.one_hot is None:
             return X, _ndarray(labels, np.int32)
@@ -242,14 +314,10 @@ class ArrayLoader:
 
 def _augmented(augment: Augment, images: Bytes) -> Bytes:
     """What `augment` makes of `images`, which must be images again."""
-    n = len(images)
-    changed = augment(images)
-    if getattr(changed, "dtype", None) != np.uint8:
-        raise TypeError("augment must return uint8 images, not "
-                        f"{getattr(changed, 'dtype', type(changed).__name__)}")
-    if changed.ndim != 4 or len(changed) != n:
-        raise ValueError(f"augment must return {n} images (n, H, W, C), not "
-                         f"an array {changed.shape}")
+    changed = _images(augment(images), "augment must return")
+    if len(changed) != len(images):
+        raise ValueError(f"augment must return {len(images)} images, as many "
+                         f"as it is given, not {len(changed)}")
     return changed
 
 

@@ -113,13 +113,18 @@ def _data(dataset: DataSet) -> Finding:
 
 
 def _gpu() -> Finding:
-    usable = [str(ctx) for ctx in devices.try_all_gpus()
-              if ctx.device_type == "gpu"]
-    reason = devices.why_no_gpu()
-    if usable:
-        return Finding("GPU", ", ".join(usable))
-    return Finding("GPU", "none" if reason is None else "not usable",
-                   reason or "")
+    """Every GPU; one that is too new for any MXNet has no cure."""
+    value, cures = [], []
+    for gpu in devices.gpus():
+        reason = devices.why_not(gpu)
+        if reason is None:
+            value.append(f"{mx.gpu(gpu.place)}, {gpu.name}")
+        elif gpu.capability >= devices.TOO_NEW:
+            value.append(reason)
+        else:
+            value.append(f"{gpu.name} is not usable")
+            cures.append(reason)
+    return Finding("GPU", "; ".join(value) or "none", "; ".join(cures))
 
 
 def examine() -> Iterator[Finding]:

@@ -197,8 +197,8 @@ def _download(dataset: DataSet, file: IdxFile, folder: Path,
                 "Folders searched:", *(f"  {place}" for place in searched),
                 f"Sources tried, {_ROUNDS} times each:",
                 *(f"  {url}: {reason}" for url, reason in reasons.items()),
-                f"To place the files by hand, put {', '.join(names)} into "
-                f"{folder}."]))
+                f"To place the files by hand, put {', '.join(names)}, packed "
+                f"or unpacked, into {folder}."]))
     except OSError as error:
         raise DataError(
             f"{target} cannot be written: {error.strerror or error}. Make "
@@ -206,13 +206,22 @@ def _download(dataset: DataSet, file: IdxFile, folder: Path,
             "variable D2LZH_DATA.") from None
 
 
+def _names(file: IdxFile) -> Iterator[str]:
+    """The names under which people have it; its own comes first."""
+    for name in (file.name, file.name.replace("-idx", ".idx")):
+        yield name
+        yield name.removesuffix(".gz")
+
+
 def _search(dataset: DataSet, file: IdxFile, own: Path | None
             ) -> tuple[Path | None, list[Path]]:
-    """The first file by that name, or None; the folders without one."""
+    """The first file by such a name, or None; the folders without one."""
     searched: list[Path] = []
     for folder in _folders(dataset, own):
-        if os.path.exists(folder / file.name):
-            return folder / file.name, searched
+        for name in _names(file):
+            # Kaggle's archive has folders by these names beside the files.
+            if os.path.isfile(folder / name):
+                return folder / name, searched
         searched.append(folder)
     return None, searched
 
@@ -249,6 +258,11 @@ def load(dataset: DataSet, file: IdxFile,
     ``D2LZH_DATA`` moves; MXNet's cache; Debian's data sets. A download goes
     to `root`, or to the package's cache where `root` is MXNet's.
 
+    A file may be unpacked, and have a dot in its name, as some archives do:
+    train-images-idx3-ubyte.gz, train-images-idx3-ubyte,
+    train-images.idx3-ubyte.gz and train-images.idx3-ubyte are looked for in
+    each folder, in this order.
+
     Args:
         dataset: the data set that `file` belongs to.
         file: one of its files.
@@ -258,7 +272,7 @@ def load(dataset: DataSet, file: IdxFile,
         A uint8 array of shape ``file.shape``.
 
     Raises:
-        DataError: the first file by that name is not the right one, or
+        DataError: the first file by such a name is not the right one, or
             there is none and it cannot be downloaded.
     """
     own = _own_root(dataset, root)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,3 +32,15 @@ def written_aside(target: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
+
+
+def remove_leftovers(target: Path) -> None:
+    """Delete what killed processes left beside `target`, and only that.
+
+    Another file's leftover (``target.b.<hex>.part``) may be in the making.
+    """
+    own = re.compile(re.escape(target.name) + r"\.[0-9a-f]{32}\.part")
+    for path in target.parent.iterdir():
+        if own.fullmatch(path.name):
+            with contextlib.suppress(OSError):  # it does no harm
+                path.unlink()

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import mxnet as mx
 import numpy as np
 from mxnet import gluon, nd
+
+from d2lzh_ext.compat import check_arrays
 
 _FILE_MAGIC, _ARRAY_MAGICS = 0x112, (0xF993FAC9, 0xF993FACA)
 _DENSE = 0  # storage type
@@ -120,11 +124,62 @@ def misfit(net: gluon.Block, saved: dict[str, Any]) -> str | None:
             return f"{name} has the shape {array.shape} in it, here {shape}"
         if dtype != array.dtype:
             return f"{name} is {array.dtype} in it, here {dtype}"
+    first: dict[int, str] = {}
+    for name, array in saved.items():
+        other = first.setdefault(id(own[name]), name)
+        if other != name and array.tobytes() != saved[other].tobytes():
+            return f"{other} and {name} differ in it, and are shared here"
     return None
 
 
+def _pairs(saved: Iterable[str], own: Iterable[str]) -> dict[str, str]:
+    """Names of a file by those of a network whose layers count otherwise.
+
+    Layers of a kind are numbered as they are made, so that the numbers of
+    another network of the same code are shifted, each kind's by one step.
+    """
+    def parts(name: str) -> list[Any]:
+        return [int(part) if i % 2 else part
+                for i, part in enumerate(re.split(r"(\d+)", name))]
+
+    pairs, steps = {}, dict[Any, int]()
+    for theirs, ours in zip_longest(sorted(saved, key=parts),
+                                    sorted(own, key=parts)):
+        there, here = parts(theirs or ""), parts(ours or "")
+        if there[::2] != here[::2] or any(
+                steps.setdefault(tuple(here[:i:2]), here[i] - there[i])
+                != here[i] - there[i] for i in range(1, len(here), 2)):
+            raise ParameterError(f"it has {theirs or 'nothing'} where this "
+                                 f"network has {ours or 'nothing'}")
+        pairs[ours] = theirs
+    return pairs
+
+
+def _by_place(net: gluon.Block, arrays: dict[str, Any]) -> dict[str, Any]:
+    """Arrays of a file by place, where it has MXNet's names of parameters.
+
+    Such are written by `net.export` and `net.collect_params().save`.
+    """
+    exported = all(name.startswith(("arg:", "aux:")) for name in arrays)
+    names = {name[4:] if exported else name: name for name in arrays}
+    own = dict(named_parameters(net))
+    if len(names) < len(arrays):
+        raise ParameterError("it has one name both as arg: and as aux:")
+    if names.keys() & own.keys() or (
+            not exported and any("." in name for name in names)):
+        return {name: arrays[names[name]] for name in names}
+    places = {parameter.name: place for place, parameter in own.items()}
+    for prefix in ("", net.prefix):  # which `save` may have stripped
+        if {prefix + name for name in names} == places.keys():
+            return {places[prefix + name]: arrays[names[name]]
+                    for name in names}
+    return {places[ours]: arrays[names[theirs]]
+            for ours, theirs in _pairs(names, places).items()}
+
+
 def set_parameters(net: gluon.Block, arrays: dict[str, Any],
-                   ctx: mx.Context | None = None) -> None:
+                   ctx: mx.Context | list[mx.Context] | None = None
+                   ) -> None:
     """Give every parameter of `net` its array, which has to fit."""
     own = dict(named_parameters(net))
     for name, values in arrays.items():
@@ -133,26 +188,46 @@ def set_parameters(net: gluon.Block, arrays: dict[str, Any],
 
 
 def load_parameters(net: gluon.Block, path: str | os.PathLike[str],
-                    ctx: mx.Context | None = None) -> None:
-    """Load what `net.save_parameters` saved: all of it, or nothing.
+                    ctx: mx.Context | list[mx.Context] | None = None
+                    ) -> None:
+    """Load a network's parameters: all of them, or nothing.
+
+    The file is one that `net.save_parameters`, `net.export` or
+    `net.collect_params().save` wrote. The latter two keep MXNet's names,
+    with numbers that count the layers of a process: another network of the
+    same code may count from elsewhere.
 
     Args:
         net: A network of the same structure, initialised or not.
         path: The file; it may come from a stranger.
-        ctx: Where the parameters go; where they are, or the CPU, for None.
+        ctx: Where the parameters go, one device or a list; where they are,
+            or the CPU, for None.
 
     Raises:
-        ParameterError: The file is damaged, or of another network; the
-            message says what differs, and `net` is as it was.
+        ParameterError: The file is damaged, or of another network, or the
+            network is elsewhere than on `ctx`; the message says what
+            differs, and `net` is as it was.
         OSError: The file cannot be opened.
+        RuntimeError: ``mx.npx.set_np()`` is on.
     """
+    check_arrays()
     arrays = read_parameters(path)
-    difference = misfit(net, arrays)
+    try:
+        arrays = _by_place(net, arrays)
+        difference = misfit(net, arrays)
+    except ParameterError as error:
+        difference = str(error)
     if difference:
         raise ParameterError(f"{os.fspath(path)} is of another network: "
                              f"{difference}.")
-    if ctx is None and not any(
-            parameter._data or parameter._deferred_init
-            for _, parameter in named_parameters(net)):
-        ctx = mx.cpu()  # not initialised
+    initialised = [parameter for _, parameter in named_parameters(net)
+                   if parameter._data or parameter._deferred_init]
+    if ctx is None and not initialised:
+        ctx = mx.cpu()
+    devices = [ctx] if isinstance(ctx, mx.Context) else ctx
+    for parameter in initialised:
+        if devices and set(parameter.list_ctx()) != set(devices):
+            raise ParameterError(
+                f"{parameter.name} is on {parameter.list_ctx()}, not on "
+                f"{devices}: net.collect_params().reset_ctx moves a network.")
     set_parameters(net, arrays, ctx)

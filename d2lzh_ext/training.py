@@ -26,7 +26,8 @@ from d2lzh_ext.batches import (
 )
 from d2lzh_ext.checkpoint import (
     CheckpointError,
-    load_checkpoint,
+    hyperparameters,
+    read_checkpoint,
     save_checkpoint,
 )
 from d2lzh_ext.compiling import compiled
@@ -226,13 +227,19 @@ def _telling(history: History) -> Iterator[None]:
 
 
 def _resume(checkpoint: str | os.PathLike[str], net: gluon.Block,
-            trainer: gluon.Trainer, num_epochs: int) -> History:
-    """What an earlier run has measured; it goes on from there."""
-    saved = load_checkpoint(checkpoint, net, trainer)
+            trainer: gluon.Trainer, num_epochs: int, settings: str | None
+            ) -> tuple[History, dict[str, Any]]:
+    """What an earlier run has measured, from which this one goes on.
+
+    Returns also the settings with which the run began.
+    """
+    begun = hyperparameters(net, trainer)
+    saved = read_checkpoint(checkpoint, net, trainer, settings)
     if saved is None:
-        return History()
+        return History(), begun
+    notes, restore = saved
     try:
-        history = History(**saved)
+        history = History(**notes)
     except TypeError:
         raise CheckpointError(
             f"{os.fspath(checkpoint)} was not saved by train_ch5.") from None
@@ -240,14 +247,14 @@ def _resume(checkpoint: str | os.PathLike[str], net: gluon.Block,
         history.resumed.append(len(history.loss))
     print(f"epochs 1 to {len(history.loss)} are in "
           f"{os.path.basename(checkpoint)}")
-    return history
+    return history, restore()
 
 
 def train_ch5(net: gluon.Block, train_iter: Batches, test_iter: Batches,
               batch_size: int, trainer: gluon.Trainer, ctx: Devices,
               num_epochs: int,
               checkpoint: str | os.PathLike[str] | None = None,
-              compile: bool = True) -> History:
+              compile: bool = True, settings: str | None = None) -> History:
     """Train a classifier with softmax cross-entropy; test it every epoch.
 
     Prints the book's lines. Unlike the book's version it prepares the next
@@ -270,13 +277,17 @@ def train_ch5(net: gluon.Block, train_iter: Batches, test_iter: Batches,
             there already, the run goes on from it, and ends with the
             parameters it would have had without the cut.
         compile: False calls `net` itself for every batch.
+        settings: Where the rate or other settings of `trainer` are not
+            those of the run in `checkpoint`, ``"file"`` takes the file's
+            and ``"trainer"`` the trainer's; None refuses to go on.
 
     Returns:
         Loss, accuracies, seconds and images a second of every epoch, those
         of a checkpoint included.
 
     Raises:
-        CheckpointError: `checkpoint` is no checkpoint of this network.
+        CheckpointError: `checkpoint` is no checkpoint of this network,
+            trainer and run; nothing has been changed.
         KeyboardInterrupt: Ctrl-C. The network stays as the last batch left
             it, and `last_history` has the finished epochs.
         NonFiniteLossError: The loss of a batch is infinite or not a number.
@@ -293,8 +304,10 @@ def train_ch5(net: gluon.Block, train_iter: Batches, test_iter: Batches,
     global _last
     print("training on", ctx)
     devices = devices_of(ctx, net, training=True)
-    history = _last = (History() if checkpoint is None else
-                       _resume(checkpoint, net, trainer, num_epochs))
+    history, begun = (
+        (History(), None) if checkpoint is None else
+        _resume(checkpoint, net, trainer, num_epochs, settings))
+    _last = history
     forward = compiled(net) if compile else net
     score = _Score()
     score.hybridize(static_alloc=True)
@@ -328,7 +341,8 @@ def train_ch5(net: gluon.Block, train_iter: Batches, test_iter: Batches,
             history.seconds.append(seconds)
             history.images_per_second.append(images_per_second)
             if checkpoint is not None:
-                save_checkpoint(checkpoint, net, trainer, asdict(history))
+                save_checkpoint(checkpoint, net, trainer, asdict(history),
+                                begun)
             _warn_if_dead(history, y_hats[0][0].shape[1],
                           epoch == num_epochs)
     return history

@@ -605,7 +605,9 @@ def test_another_image_size_names_the_readers_layer():
                 r"32\)")) as caught:
             call()
         assert "\n" not in str(caught.value)
-        assert "(120,400)" in str(caught.value).replace(" ", "")
+        assert ("layer 4 Dense(256 -> 120, Activation(sigmoid)) says: Shape "
+                "inconsistent, Provided = [120,256], inferred "
+                "shape=(120,400)") in str(caught.value)
 
 
 # --- errors of the reader's own ---------------------------------------------

@@ -317,3 +317,16 @@ def test_confusion_matrix_takes_the_same_labels(labels, predictions, message):
     else:
         with pytest.raises(ValueError, match=re.escape(message)):
             d2l.confusion_matrix(labels, predictions, 3)
+
+
+@pytest.mark.parametrize("call", [
+    *CALLS.values(), lambda net, batches: d2l.summary(net, (1, 1, 28, 28)),
+    lambda net, batches: d2l.load_parameters(net, "none")])
+def test_with_numpy_arrays_switched_on_one_line_says_what_to_do(call):
+    net = started()
+    mx.npx.set_np()
+    try:
+        with pytest.raises(RuntimeError, match=r"mx.npx.reset_np\(\)"):
+            call(net, one())
+    finally:
+        mx.npx.reset_np()

@@ -14,7 +14,7 @@ from pathlib import Path
 import mxnet as mx
 import numpy as np
 import pytest
-from mxnet import nd
+from mxnet import autograd, nd
 from mxnet.gluon import nn
 
 from d2lzh_ext import compat
@@ -217,6 +217,59 @@ def test_slices_keep_names_shapes_and_errors():
     assert re.fullmatch(r"my_slice\d+_output", outputs[1][0])
     with pytest.raises(mx.MXNetError):
         nd.slice(nd.ones((4, 3, 2)), begin=(0,) * 5, end=(1,) * 5).asnumpy()
+
+
+@pytest.mark.parametrize("numpy_arrays", [False, True])
+@pytest.mark.parametrize("pool, axes", [
+    (nn.MaxPool1D(), (3,)), (nn.MaxPool2D(), (3, 5)),
+    (nn.MaxPool3D(), (3, 5, 7)), (nn.GlobalMaxPool2D(), (2, 3))])
+def test_max_pooling_in_predict_mode(pool, axes, numpy_arrays):
+    """MXNet gives each gradient to whatever pixel is in memory by chance."""
+    rng = np.random.default_rng(0)
+    shape = (6, 16, *[6] * len(pool._kwargs["kernel"]))
+    x = nd.array(rng.permutation(np.prod(shape)).reshape(shape))
+    x.attach_grad()
+    block = x.asnumpy()
+    if not pool._kwargs["global_pool"]:
+        block = block.reshape(6, 16, *[3, 2] * (len(shape) - 2))
+    expected = block == block.max(axis=axes, keepdims=True)
+    with mx.util.np_array(numpy_arrays):
+        data = x.as_np_ndarray() if numpy_arrays else x
+        data.attach_grad()
+        with autograd.record(), autograd.predict_mode():
+            scores = pool(data)
+        scores.backward(train_mode=False)
+    np.testing.assert_array_equal(
+        data.grad.asnumpy(), expected.reshape(shape))
+
+
+@pytest.mark.parametrize("flags", [
+    {"active": False}, {}, {"static_alloc": True, "static_shape": True}])
+def test_gradients_of_a_network_in_predict_mode(flags):
+    mx.random.seed(0)
+    net = nn.HybridSequential()
+    net.add(nn.Conv2D(8, 3), nn.BatchNorm(), nn.MaxPool2D(), nn.Dropout(0.5),
+            nn.Conv2D(6, 2), nn.BatchNormReLU(), nn.GlobalMaxPool2D(),
+            nn.Dense(3))
+    net.initialize(mx.init.Normal(0.5))
+    x = nd.random.normal(shape=(2, 3, 10, 10))
+    with autograd.record():
+        net(x)  # the normalisations get averages to use
+    before = net[1].running_mean.data().asnumpy()
+    net.hybridize(**flags)
+    x.attach_grad()
+    with autograd.record(train_mode=False):
+        scores = net(x)
+    scores.backward(train_mode=False)
+    np.testing.assert_allclose(
+        scores.asnumpy(), net(x).asnumpy(), 1e-4, 1e-4)
+    assert (net[1].running_mean.data().asnumpy() == before).all()
+    assert (net._cached_op is None) == (flags == {"active": False})
+    for i in range(0, x.size, 25):
+        step = nd.one_hot(nd.array([i]), x.size).reshape(x.shape) / 200
+        slope = (net(x + step) - net(x - step)).sum() * 100
+        np.testing.assert_allclose(
+            x.grad.reshape(-1)[i].asscalar(), slope.asscalar(), 0, 0.01)
 
 
 def test_the_engine_changes_no_digit():

@@ -6,10 +6,12 @@ import inspect
 import struct
 import subprocess
 import sys
+import warnings
 
-import d2lzh_ext  # noqa: F401  (before anything that imports mxnet)
+import d2lzh_ext  # (before anything that imports mxnet)
 
 # isort: split
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from first_edition import original
@@ -18,6 +20,7 @@ from hypothesis import strategies as st
 from mxnet import nd
 from mxnet.gluon import data as gdata
 from mxnet.gluon.data.vision import transforms
+from PIL import Image
 
 from d2lzh_ext import data
 from d2lzh_ext.data import (
@@ -127,11 +130,11 @@ def test_memory_waits_for_the_engine():
     script = """
 import d2lzh_ext
 from mxnet import nd
-from d2lzh_ext.data import _memory
+from d2lzh_ext.data import numpy_view
 b = nd.ones((1500, 1500))
 for n in range(1, 4):
     product = nd.dot(b, b * n)
-    assert (_memory(product) == 1500 * n).all(), n
+    assert (numpy_view(product) == 1500 * n).all(), n
 """
     subprocess.run([sys.executable, "-c", script], check=True)
 
@@ -215,15 +218,128 @@ def test_numpy_integers_are_integers(few):
     assert len(ArrayLoader(*few, np.int64(50))) == 3
 
 
-@pytest.mark.parametrize(("images", "labels", "error"), [
-    (np.zeros((3, 2, 2, 1), np.float32), np.zeros(3), TypeError),
-    (np.zeros((3, 2, 2), np.uint8), np.zeros(3), ValueError),
-    (np.zeros((3, 2, 2, 1), np.uint8), np.zeros(4), ValueError),
-    (np.zeros((3, 2, 2, 1), np.uint8), np.zeros((3, 1)), ValueError),
+# --- images and labels as people have them --------------------------------
+
+IMAGES = np.random.RandomState(0).randint(0, 256, (4, 3, 2, 1), np.uint8)
+FOUR = np.array([3, 0, 2, 1])
+HUGE = 2 ** 31
+
+
+@pytest.mark.parametrize(("images", "error", "what"), [
+    (IMAGES / 255, TypeError,
+     r"not float64 from 0\.\d+ to .*; \(images \* 255\)\.astype\('uint8'\)"),
+    (IMAGES > 9, TypeError, r"not bool .*; \(images \* 255\)\.astype"),
+    (IMAGES.astype("int16"), TypeError, r"not int16 .*; images\.astype\('u"),
+    (IMAGES.astype("int16") * 2, TypeError, r"uint8 images, not int16 from "
+                                            r"\d+ to \d+$"),
+    (IMAGES / 127 - 1, TypeError, r"not float64 from -[.\d]+ to [.\d]+$"),
+    (nd.array(IMAGES), TypeError, r"not float32 .*; images\.astype\('uint8'"),
+    (list(IMAGES / 255), TypeError, r"; \(np\.stack\(images\) \* 255\)"),
+    (IMAGES[..., 0], ValueError,
+     r"not an array \(4, 3, 2\); images\[\.\.\., np\.newaxis\]"),
+    (list(IMAGES[..., 0]), ValueError, r"; np\.stack\(images\)\[\.\.\., "),
+    (IMAGES.reshape(4, 6), ValueError, r"not an array \(4, 6\)$"),
+    ([IMAGES[0], IMAGES[1, :2]], ValueError,
+     r"2 shapes, such as \(2, 2, 1\) and \(3, 2, 1\); .*imresize"),
+    (None, TypeError, "not NoneType"), ("abc", TypeError, "not <U3"),
 ])
-def test_arrays_that_do_not_fit(images, labels, error):
-    with pytest.raises(error):
-        ArrayLoader(images, labels, 2)
+def test_what_are_no_images(images, error, what):
+    with pytest.raises(error, match=f"^ArrayLoader takes .*{what}|^a list "
+                                    f"of arrays of {what}") as caught:
+        ArrayLoader(images, FOUR, 2)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scaled", [
+    np.divide(IMAGES, 255, dtype=dtype) for dtype in ("f2", "f4", "f8")])
+def test_the_cure_for_scaled_images_gives_them_back(scaled):
+    np.testing.assert_array_equal((scaled * 255).astype("uint8"), IMAGES)
+
+
+@pytest.mark.parametrize("images", [
+    list(IMAGES), tuple(IMAGES), nd.array(IMAGES, dtype="uint8"),
+    [nd.array(image, dtype="uint8") for image in IMAGES]])
+def test_images_in_a_list_or_an_ndarray(images):
+    assert_same(ArrayLoader(images, FOUR, 3), ArrayLoader(IMAGES, FOUR, 3))
+    loader = ArrayLoader(IMAGES, FOUR, 4, augment=lambda _: images)
+    assert_same(loader, ArrayLoader(IMAGES, FOUR, 4))
+
+
+@pytest.mark.parametrize("labels", [
+    FOUR.tolist(), tuple(FOUR), FOUR.astype("uint8"), FOUR.astype("uint64"),
+    FOUR.astype("float16"), FOUR.astype("float64"), FOUR[:, np.newaxis],
+    nd.array(FOUR), nd.array(FOUR).reshape((4, 1)),
+    [nd.array([label]) for label in FOUR]])
+def test_labels_that_are_whole_numbers(labels):
+    (_, y), = ArrayLoader(IMAGES, labels, 4)
+    assert y.dtype == np.int32
+    assert y.asnumpy().tolist() == FOUR.tolist()
+
+
+@pytest.mark.parametrize("label", [1 - HUGE, -1, 300, HUGE - 1, True])
+def test_labels_that_int32_holds(label):
+    (_, y), = ArrayLoader(IMAGES, np.full(4, label), 4)
+    assert y.asnumpy().tolist() == [int(label)] * 4
+
+
+@pytest.mark.parametrize(("labels", "error", "what"), [
+    ([0, 1, .9, 2], ValueError, r"label 2 is 0\.9; .*np\.unique\(labels, "),
+    ([0, 1, 2, -.5], ValueError, r"label 3 is -0\.5; .*np\.unique"),
+    ([0, np.nan, 1, 2], ValueError, r"label 1 is nan; .*np\.isfinite"),
+    ([0, np.inf, 1, 2], ValueError, r"label 1 is inf; .*np\.isfinite"),
+    ([0, 0, 0, 2 ** 40], ValueError, r"label 3 is 1099511627776; .*unique"),
+    ([HUGE, 0, 0, 0], ValueError, f"label 0 is {HUGE}; .*unique"),
+    ([0, 0, -HUGE - 1, 0], ValueError, f"label 2 is {-HUGE - 1}; .*unique"),
+    (np.full(4, 2 ** 64 - 1, "uint64"), ValueError, "label 0 is 18446744073"),
+    (np.array(list("abca")), TypeError, r"numbers, not <U1; .*np\.unique"),
+    (list("abca"), TypeError, r"numbers, not <U1; .*np\.unique"),
+    ([None] * 4, TypeError, "numbers, not object"),
+    (np.ones(4, complex), TypeError, "numbers, not complex128"),
+    (np.eye(4), ValueError, r"fit: .*\(4, 4\); labels\.argmax\(axis=1\)"),
+    (np.zeros(3), ValueError, r"fit: \(4, 3, 2, 1\) and \(3,\)$"),
+    (np.zeros((4, 1, 1)), ValueError, r"and \(4, 1, 1\)$"),
+    (np.zeros((1, 4)), ValueError, r"and \(1, 4\)$"),
+    (5, ValueError, r"and \(\)$"),
+])
+def test_what_are_no_labels(labels, error, what):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(error, match=f"labels.*{what}") as caught:
+            ArrayLoader(IMAGES, labels, 2)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("labels", [np.array(list("abca")),
+                                    np.array([.5, 2 ** 40, 7, .5])])
+def test_the_cure_for_labels_numbers_the_classes(labels):
+    labels = np.unique(labels, return_inverse=True)[1]
+    (_, y), = ArrayLoader(IMAGES, labels, 4)
+    assert y[0] == y[3] and len(set(y.asnumpy())) == 3
+
+
+COLOUR = np.random.RandomState(1).randint(0, 256, (4, 5, 3), np.uint8)
+
+
+@pytest.mark.parametrize("image", [
+    COLOUR, nd.array(COLOUR), COLOUR.astype("int16"), COLOUR / 255,
+    COLOUR.astype("float16"), COLOUR.transpose(2, 0, 1),
+    nd.array(COLOUR.transpose(2, 0, 1)) / 255, Image.fromarray(COLOUR)])
+def test_a_picture_is_drawn_as_it_is(image):
+    (axes,), = d2lzh_ext.show_images([image], 1, 1)
+    drawn = np.asarray(axes.images[0].get_array(), float)
+    plt.close("all")
+    if drawn.max() <= 1:
+        drawn = drawn * 255
+    np.testing.assert_allclose(drawn, COLOUR, atol=0.1)
+
+
+@pytest.mark.parametrize("image", [
+    np.ones((28, 28, 4)), np.ones((3, 4, 3)), np.full((4, 4, 3), 1.1)])
+def test_what_is_drawn_as_before(image):
+    (axes,), = d2lzh_ext.show_images([image], 1, 1)
+    assert axes.images[0].get_array().shape == image.shape
+    assert (axes.images[0].get_array() == 1).all()
+    plt.close("all")
 
 
 # --- balanced subsets -----------------------------------------------------

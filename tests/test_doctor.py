@@ -109,19 +109,27 @@ def test_memory_of_a_container(monkeypatch, limit, usage, free):
 
 
 def test_a_gpu_that_cannot_be_used_is_named_once(monkeypatch, capsys):
-    monkeypatch.setattr(devices, "_is_there", lambda: True)
+    monkeypatch.setattr(
+        devices, "gpus", lambda: [devices.GPU(0, "NVIDIA L4", (8, 9))])
     devices._tell.cache_clear()
     assert [d2l.try_gpu(), d2l.try_gpu()] == [mx.cpu()] * 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("There is a GPU, but MXNet cannot use it: this "
                            "MXNet is built without CUDA")
-    assert doctor._gpu().cure
-    devices._tell.cache_clear()
+    assert doctor._gpu().value == "NVIDIA L4 is not usable"
+    assert "docs/gpu.md" in doctor._gpu().cure
+
+
+def test_a_gpu_that_is_too_new_has_no_cure(monkeypatch):
+    monkeypatch.setattr(
+        devices, "gpus", lambda: [devices.GPU(0, "NVIDIA H100", (9, 0))])
+    assert doctor._gpu() == (
+        "GPU", "no wheel of MXNet 1.9.1 has code for NVIDIA H100 (compute "
+        "capability 9.0); the CPU is used", "")
 
 
 def test_without_a_gpu_nothing_is_said(monkeypatch, capsys):
-    monkeypatch.setattr(devices, "_is_there", lambda: False)
-    devices._tell.cache_clear()
+    monkeypatch.setattr(devices, "gpus", list)
     assert d2l.try_gpu() == mx.cpu()
     assert capsys.readouterr().err == ""
     assert doctor._gpu() == ("GPU", "none", "")

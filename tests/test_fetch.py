@@ -155,6 +155,62 @@ def test_other_gzip_bytes_and_plain_content_are_as_good(places):
         assert load(TINY, IMAGES, TINY.mxnet_root).shape == IMAGES.shape
 
 
+NAMES_OF_OTHERS = ["train-images-idx3-ubyte", "train-images.idx3-ubyte.gz",
+                   "train-images.idx3-ubyte"]
+
+
+@pytest.fixture
+def renamed():
+    """The tiny data set, with names like those of MNIST."""
+    file = IdxFile("train-images-idx3-ubyte.gz", IMAGES.sha256, IMAGES.shape)
+    return DataSet("tiny", (file, FILES[1]), TINY.test, TINY.sources), file
+
+
+@pytest.mark.parametrize("place", ["own", "clone", "cache", "mxnet",
+                                   "debian"])
+@pytest.mark.parametrize("name", NAMES_OF_OTHERS)
+def test_other_names_are_as_good(places, renamed, place, name):
+    dataset, file = renamed
+    data = GOOD if name.endswith(".gz") else CONTENT[IMAGES.name]
+    path = put(getattr(places, place), name, data)
+    assert load(dataset, file, places.own).tobytes() == data_of(GOOD)
+    path.write_bytes(b"broken")
+    with pytest.raises(DataError, match=re.escape(f"{path}: ")):
+        load(dataset, file, places.own)
+
+
+def data_of(packed):
+    return gzip.decompress(packed)[16:]
+
+
+def test_of_several_names_the_first_counts(places, renamed):
+    dataset, file = renamed
+    names = [file.name, *NAMES_OF_OTHERS]
+    for name in names:
+        put(places.cache, name, b"")
+    for name in names:
+        path = places.cache / name
+        with pytest.raises(DataError, match=re.escape(f"{path}: ")):
+            load(dataset, file, dataset.mxnet_root)
+        path.unlink()
+
+
+def test_an_earlier_folder_counts_more_than_a_better_name(places, renamed):
+    dataset, file = renamed
+    wrong = put(places.own, NAMES_OF_OTHERS[-1], b"")
+    put(places.cache, file.name)
+    with pytest.raises(DataError, match=re.escape(f"{wrong}: ")):
+        load(dataset, file, places.own)
+
+
+def test_a_folder_by_the_name_of_a_file(places, renamed):
+    """As in an archive of MNIST on Kaggle, which has both."""
+    dataset, file = renamed
+    (places.own / "train-images-idx3-ubyte").mkdir(parents=True)
+    put(places.own, "train-images.idx3-ubyte", CONTENT[IMAGES.name])
+    assert load(dataset, file, places.own).shape == IMAGES.shape
+
+
 def test_cache_without_the_variable_is_the_systems(monkeypatch):
     import pooch
     monkeypatch.setenv("D2LZH_DATA", "")
@@ -281,6 +337,7 @@ def test_failure_lists_everything(places, transfer):
                         "this is really train-labels.gz")
     assert lines[10].startswith("To place the files by hand")
     assert all(name in lines[10] for name in (*NAMES, str(places.own)))
+    assert "packed or unpacked" in lines[10]
     assert len(lines) == 11
     assert max(map(len, lines[8:10])) < 300
 

@@ -2,14 +2,19 @@
 from __future__ import annotations
 
 import math
+import tempfile
+import warnings
 
+import mxnet as mx
 import pytest
-from mxnet import init, nd
+from mxnet import gluon, init, nd
 from mxnet.gluon import nn
 from mxnet.gluon.model_zoo import vision
 
 import d2lzh_ext as d2l
 from d2lzh_ext.models import lenet
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*already initialized")
 
 
 def test_lenet_line_by_line():
@@ -72,21 +77,28 @@ def test_a_plain_block_runs_forward_once():
         d2l.summary(net, (1, 3, 32, 32))
     net.initialize()
     table = d2l.summary(net, (1, 3, 32, 32))
-    assert table.parameters == sum(
-        p.data().size for p in net.collect_params().values()
-        if p.grad_req != "null")
+    net(nd.zeros((1, 3, 32, 32)))
+    assert table.parameters == trainable(net)
     assert table.layers[-1].output_shape == (1, 10)
 
 
-def test_hybridized_parts_are_not_miscounted():
+def trainable(net):
+    return sum(p.data().size for p in net.collect_params().values()
+               if p.grad_req != "null")
+
+
+def test_hybridized_parts_count_as_the_others():
     net = d2l.resnet18(10)
     net.initialize()
-    net.add(lenet_head := nn.HybridSequential())
-    lenet_head.add(nn.Dense(10))
-    lenet_head.initialize()
-    lenet_head.hybridize()
-    with pytest.raises(ValueError, match="hybridize"):
-        d2l.summary(net, (1, 3, 32, 32))
+    net.add(head := nn.HybridSequential())
+    head.add(nn.Dense(10))
+    head.initialize()
+    before = d2l.summary(net, (1, 3, 32, 32))
+    net.hybridize()
+    assert d2l.summary(net, (1, 3, 32, 32)) == before
+    net(nd.zeros((1, 3, 32, 32)))
+    assert d2l.summary(net, (1, 3, 32, 32)) == before
+    assert before.parameters == trainable(net)
 
 
 @pytest.mark.parametrize("shape", [
@@ -144,3 +156,332 @@ def test_dilated_transposed_convolution():
     net = nn.HybridSequential()
     net.add(nn.Conv2DTranspose(2, 3, strides=2, dilation=2, in_channels=1))
     assert d2l.summary(net, (1, 1, 5, 5)).macs == 25 * 18
+
+
+# --- networks of every kind -----------------------------------------------
+
+class Own(nn.HybridBlock):
+    """Owns a parameter, and contains layers that own others."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = self.params.get("scale", shape=(1,), init="ones")
+        self.conv = nn.Conv2D(6, 3, activation="relu")
+        self.dense = nn.Dense(3)
+
+    def hybrid_forward(self, F, X, scale):
+        return self.dense(F.broadcast_mul(self.conv(X), scale.reshape(
+            (1, 1, 1, 1))))
+
+
+class OwnAlone(nn.HybridBlock):
+    def __init__(self, in_units=4, **kwargs):
+        super().__init__()
+        self.weight = self.params.get("weight", shape=(in_units, 3), **kwargs)
+
+    def hybrid_forward(self, F, X, weight):
+        return F.dot(X, weight)
+
+
+class Shaped(nn.HybridBlock):
+    """Asks for the shape, which a symbol does not have."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = nn.Dense(3)
+
+    def hybrid_forward(self, F, X):
+        return self.dense(X.reshape((X.shape[0], -1)))
+
+
+class Plain(nn.Block):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2D(6, 3)
+        self.dense = nn.Dense(3)
+
+    def forward(self, X):
+        return [[self.dense(self.conv(X))], X]
+
+
+class Two(nn.HybridBlock):
+    def __init__(self):
+        super().__init__()
+        self.dense = nn.Dense(3)
+
+    def hybrid_forward(self, F, X, Y):
+        return self.dense(X) + self.dense(Y)
+
+
+class PlainTwo(nn.Block):
+    def forward(self, X, Y):
+        return X + Y
+
+
+class Failing(nn.HybridBlock):
+    """Fails after its first layer, whatever it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = nn.Dense(3)
+
+    def hybrid_forward(self, F, X):
+        self.called = self.dense(X)
+        raise KeyError("of the reader")
+
+
+def stack(*layers, kind=nn.HybridSequential):
+    net = kind()
+    net.add(*layers)
+    return net
+
+
+def twice():
+    dense = nn.Dense(4, in_units=4)
+    return stack(dense, nn.Activation("relu"), dense)
+
+
+def shared():
+    dense = nn.Dense(4, in_units=4)
+    return stack(dense, nn.Dense(4, in_units=4, params=dense.params))
+
+
+def frozen():
+    net = stack(nn.Dense(4), nn.Dense(2))
+    net[0].collect_params().setattr("grad_req", "null")
+    return net
+
+
+def symbol_block(net=None, shape=(1, 1, 28, 28)):
+    """What is read from the file of an exported network."""
+    net = lenet() if net is None else net
+    net.initialize()
+    net.hybridize()
+    net(nd.zeros(shape))
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        net.export(f"{folder}/net")
+        return gluon.SymbolBlock.imports(
+            f"{folder}/net-symbol.json", ["data"], f"{folder}/net-0000.params")
+
+
+def up_and_down():
+    return stack(nn.Conv2D(4, 3, strides=2, groups=1),
+                 nn.Conv2DTranspose(2, 3, strides=2), nn.Dense(3))
+
+
+IMAGE, MAPS = (1, 1, 8, 8), (2, 1, 28, 28)
+# The network, the shape of its input; rows, (parameters, operations) each.
+TABLES = {
+    "own parameter and layers": (Own, IMAGE, {
+        "conv Conv2D (relu)": (60, 36 * 54), "dense Dense": (651, 648),
+        "Own": (1, 0)}),
+    "the same in a container": (lambda: stack(Own(), nn.Dense(2)), IMAGE, {
+        "0.conv Conv2D (relu)": (60, 36 * 54), "0.dense Dense": (651, 648),
+        "0 Own": (1, 0), "1 Dense": (8, 6)}),
+    "own parameter only": (OwnAlone, (1, 4), {"OwnAlone": (12, 0)}),
+    "one layer twice": (twice, (1, 4), {
+        "0 Dense": (20, 16), "1 Activation (relu)": (0, 0),
+        "0 Dense again": (0, 16)}),
+    "parameters of two layers": (shared, (1, 4), {
+        "0 Dense": (20, 16), "1 Dense": (0, 16)}),
+    "a frozen layer": (frozen, (1, 4), {
+        "0 Dense": (0, 16), "1 Dense": (10, 8)}),
+    "LSTM": (lambda: gluon.rnn.LSTM(5), (3, 2, 4), {
+        "LSTM": (4 * 5 * (4 + 5 + 2), 0)}),
+    "LSTM in a container": (
+        lambda: stack(gluon.rnn.LSTM(5), nn.Dense(2)), (3, 2, 4), {
+            "0 LSTM": (220, 0), "1 Dense": (22, 60)}),
+    "embedding": (lambda: stack(nn.Embedding(10, 4), nn.Dense(2)), (1, 3), {
+        "0 Embedding": (40, 0), "1 Dense": (26, 24)}),
+    "lambda": (lambda: stack(nn.Dense(3), nn.HybridLambda("relu")), (1, 4), {
+        "0 Dense": (15, 12), "1 HybridLambda": (0, 0)}),
+    "plain lambda": (
+        lambda: stack(nn.Dense(3), nn.Lambda("relu"), kind=nn.Sequential),
+        (1, 4), {"0 Dense": (15, 12), "1 Lambda": (0, 0)}),
+    "what cannot be traced": (Shaped, (2, 2, 2), {"dense Dense": (15, 24)}),
+    "plain": (Plain, IMAGE, {"conv Conv2D": (60, 36 * 54),
+                             "dense Dense": (651, 648)}),
+    "SymbolBlock": (symbol_block, MAPS, {
+        "SymbolBlock": (44_426, 2 * 281_640)}),
+    "SymbolBlock in a container": (
+        lambda: stack(symbol_block(), nn.Dense(3)), MAPS, {
+            "0 SymbolBlock": (44_426, 2 * 281_640), "1 Dense": (33, 60)}),
+    "SymbolBlock in a plain one": (
+        lambda: stack(symbol_block(), nn.Lambda("relu"), kind=nn.Sequential),
+        MAPS, {"0 SymbolBlock": (44_426, 2 * 281_640), "1 Lambda": (0, 0)}),
+}
+
+
+@pytest.mark.parametrize("state", ["new", "waiting", "called", "hybridized"])
+@pytest.mark.parametrize("case", TABLES)
+def test_table_of_any_network(case, state):
+    """Whatever was done to it before; and it stays as it was."""
+    make, shape, rows = TABLES[case]
+    net = make()
+    imperative = "plain" in case or "cannot be traced" in case
+    if state != "new" or imperative:
+        net.initialize()
+    if state == "hybridized":
+        net.hybridize("cannot be traced" not in case)
+    if state in ("called", "hybridized"):
+        net(nd.zeros(shape))
+    before = everything(net)
+    table = d2l.summary(net, shape)
+    assert everything(net) == before
+    assert [layer.name for layer in table.layers] == [
+        name.replace(" again", "") for name in rows]
+    assert [(layer.parameters, layer.macs) for layer in table.layers
+            ] == list(rows.values())
+    net.initialize()
+    output = net(nd.zeros(shape))
+    while isinstance(output, list):
+        output = output[0]
+    assert table.layers[-1].output_shape == output.shape
+
+
+ALIVE = []
+
+
+def everything(net):
+    """Attributes of blocks and parameters, and the counters of names."""
+    blocks = []
+    net.apply(blocks.append)
+    owners = [*blocks, *{id(p): p for block in blocks for p in (
+        *block.params.values(), *block._reg_params.values())}.values()]
+    attributes = [dict(vars(owner)) for owner in owners]
+    # Identities, for a copy would not do; they are those of living objects.
+    ALIVE[:] = [*ALIVE[-1:], attributes]
+    return ([{name: (id(value), str(value)) for name, value
+              in items.items()} for items in attributes],
+            dict(mx.name.NameManager._current.value._counter))
+
+
+def test_rows_follow_the_data():
+    """A block's own row comes when its output is there."""
+    table = d2l.summary(stack(Own(), nn.Dense(2)), IMAGE)
+    assert [layer.output_shape for layer in table.layers] == [
+        (1, 6, 6, 6), (1, 3), (1, 3), (1, 2)]
+
+
+@pytest.mark.parametrize("net, names", [
+    (Two(), "Two has 2, X, Y"), (stack(Two()), "Two has 2, X, Y"),
+    (PlainTwo(), "PlainTwo has 2, X, Y"),
+    (gluon.rnn.LSTMCell(3), "LSTMCell has 2, inputs, states"),
+    (gluon.SymbolBlock(mx.sym.var("a") + mx.sym.var("b"), [
+        mx.sym.var("a"), mx.sym.var("b")]), "SymbolBlock has 2, a, b")])
+def test_several_inputs_are_refused(net, names):
+    with pytest.raises(ValueError, match=f"one input; {names}") as caught:
+        d2l.summary(net, (1, 4))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("make, shape", [
+    (up_and_down, (2, 3, 9, 9)), (lambda: vision.get_model(
+        "mobilenetv2_0.25", classes=7), (1, 3, 64, 64))])
+def test_an_exported_network_counts_as_the_network(make, shape):
+    net = make()
+    table = d2l.summary(net, shape)
+    (layer,) = d2l.summary(symbol_block(net, shape), shape).layers
+    assert (layer.parameters, layer.macs) == (table.parameters, table.macs)
+
+
+@pytest.mark.parametrize("name", [
+    "resnet18_v2", "squeezenet1.0", "mobilenet0.25", "inceptionv3"])
+def test_model_zoo(name):
+    net, shape = vision.get_model(name), (1, 3, 299, 299)
+    table = d2l.summary(net, shape)
+    net.infer_shape(nd.zeros(shape))
+    assert table.parameters == sum(
+        math.prod(p.shape) for p in net.collect_params().values()
+        if p.grad_req != "null")
+
+
+@pytest.mark.parametrize("state", ["new", "waiting", "hybridized"])
+def test_a_forward_that_fails_changes_nothing(state):
+    net = stack(nn.Dense(4), Failing())
+    if state != "new":
+        net.initialize()
+    if state == "hybridized":
+        net.hybridize()
+    fired = []
+    net[0].register_forward_hook(lambda *args: fired.append(args))
+    before = everything(net)
+    with pytest.raises(ValueError if state == "new" else KeyError,
+                       match=r"initialise it|of the reader"):
+        d2l.summary(net, (1, 4))
+    assert everything(net) == before and not fired
+
+
+@pytest.mark.parametrize("make", [Own, Plain, Shaped])
+def test_the_readers_hooks_do_not_fire_and_stay(make):
+    net, fired = make(), []
+    net.initialize()
+    for block in (net, net.dense):
+        block.register_forward_hook(lambda *args: fired.append(args))
+        block.register_forward_pre_hook(lambda *args: fired.append(args))
+    d2l.summary(net, IMAGE)
+    assert not fired
+    net(nd.zeros(IMAGE))
+    assert len(fired) == 4
+
+
+@pytest.mark.parametrize("make", [Own, Plain, Shaped])
+def test_first_weights_are_those_without_a_summary(make):
+    """It draws no random numbers, and settles no shape."""
+    weights = []
+    for look in (False, True):
+        net = make()
+        d2l.seed(3)
+        net.initialize(init.Xavier())
+        if look:
+            d2l.summary(net, (1, 1, 12, 12))
+        net(nd.zeros(IMAGE))
+        weights.append(net.dense.weight.data().asnumpy())
+    assert (weights[0] == weights[1]).all()
+
+
+@pytest.mark.parametrize("make, shape", [(Plain, (1, 1, 2, 2)),
+                                         (Plain, (1, 4))])
+def test_an_input_that_does_not_fit_a_plain_block(make, shape, capsys):
+    net = make()
+    net.initialize()
+    for _ in range(2):
+        with pytest.raises(ValueError, match="does not fit") as caught:
+            d2l.summary(net, shape)
+        assert "\n" not in str(caught.value)
+        net(nd.zeros(IMAGE))  # the second time all shapes are known
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("in_units", [0, 4])
+def test_a_parameter_that_is_not_used(in_units):
+    class Unused(OwnAlone):
+        def hybrid_forward(self, F, X, weight):
+            return X * 2
+
+    net = Unused(in_units, allow_deferred_init=True)
+    if in_units:
+        assert d2l.summary(net, (1, 4)).parameters == 12
+    else:
+        with pytest.raises(ValueError,
+                           match=r"_weight is not known.*give it"):
+            d2l.summary(net, (1, 4))
+
+
+def test_a_layer_that_is_not_reached():
+    class Skips(Own):
+        def hybrid_forward(self, F, X, scale):
+            return self.conv(X)
+
+    with pytest.raises(ValueError, match="did not call dense"):
+        d2l.summary(Skips(), IMAGE)
+
+
+def test_numpys_semantics_are_refused():
+    mx.npx.set_np()
+    try:
+        with pytest.raises(ValueError, match=r"mx\.npx\.reset_np\(\)"):
+            d2l.summary(lenet(), MAPS)
+    finally:
+        mx.npx.reset_np()
