@@ -27,6 +27,7 @@ import d2lzh_ext as d2l  # first: it makes `import mxnet` work
 # isort: split
 import networks
 import records
+from mxnet import nd
 
 from d2lzh_ext.models import mnist
 
@@ -58,6 +59,7 @@ def train(recipe: str, seed: int, fast: bool) -> dict[str, Any]:
     ctx = d2l.try_gpu()
     net = RECIPES[recipe][0]()
     net.initialize(ctx=ctx)
+    net(nd.zeros((1, 1, 28, 28), ctx=ctx))
     trainer = mnist.new_trainer(net, setting, len(train_iter))
     history = d2l.train_ch5(
         net, train_iter, check_iter, setting.batch_size, trainer, ctx,

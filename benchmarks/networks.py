@@ -82,6 +82,8 @@ def train(network: str, setting: dict[str, Any], seed: int,
     ctx = d2l.try_gpu()
     net = getattr(models, network)()
     net.initialize(setting["initializer"], ctx=ctx)
+    # All initial values are drawn before the first mask of Dropout.
+    net(next(iter(test_iter))[0][:1].as_in_context(ctx))
     trainer = gluon.Trainer(net.collect_params(), setting["optimizer"],
                             {"learning_rate": setting["learning_rate"]})
     return d2l.train_ch5(

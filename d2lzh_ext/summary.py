@@ -15,6 +15,8 @@ import mxnet as mx
 from mxnet import autograd, gluon
 from mxnet.gluon import nn
 
+from d2lzh_ext.compat import check_arrays
+
 Shape = tuple[int, ...]
 
 
@@ -306,18 +308,16 @@ def summary(net: gluon.Block, input_shape: Shape) -> Summary:
 
     Raises:
         ValueError: The shape is no shape, or does not fit the network; the
-            network has several inputs; mx.npx.set_np() is in force; the
-            network can be neither traced nor, for it is not initialised,
-            run; a layer that has parameters was not reached; or a parameter
-            that is not used has no shape.
+            network has several inputs; the network can be neither traced
+            nor, for it is not initialised, run; a layer that has parameters
+            was not reached; or a parameter that is not used has no shape.
+        RuntimeError: ``mx.npx.set_np()`` is on.
     """
     if not (isinstance(input_shape, (tuple, list)) and input_shape and all(
             isinstance(size, int) and size > 0 for size in input_shape)):
         raise ValueError("input_shape must be a tuple of positive sizes, "
                          f"batch size first; this is {input_shape!r}.")
-    if mx.util.is_np_array():
-        raise ValueError("summary wants the book's arrays: call "
-                         "mx.npx.reset_np() before the network is made.")
+    check_arrays()
     shape = tuple(input_shape)
     _check_one_input(net)
     hybrid = all(isinstance(block, (nn.HybridBlock, nn.Sequential))

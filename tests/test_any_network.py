@@ -610,6 +610,23 @@ def test_another_image_size_names_the_readers_layer():
                 "shape=(120,400)") in str(caught.value)
 
 
+def test_dropout_is_on_where_the_reader_asks_for_it():
+    """Monte Carlo dropout: predictions in training mode."""
+    net = chain(nn.Dense(30, activation="relu"), nn.Dropout(0.5),
+                nn.Dense(10))
+    net.initialize(init.Xavier())
+    X, y = nd.random.uniform(shape=(64, 1, 28, 28)), nd.zeros(64)
+    found = []
+    for how in (lambda: net(X).argmax(axis=1).asnumpy(),
+                lambda: d2l.predict(net, [(X, y)])[1]):
+        net(X)
+        d2l.seed(0)
+        with autograd.train_mode():
+            found.append(how())
+    np.testing.assert_array_equal(*found)
+    assert (d2l.predict(net, [(X, y)])[1] != found[0]).any()
+
+
 # --- errors of the reader's own ---------------------------------------------
 
 class Bare(nn.HybridBlock):

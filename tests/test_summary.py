@@ -476,12 +476,3 @@ def test_a_layer_that_is_not_reached():
 
     with pytest.raises(ValueError, match="did not call dense"):
         d2l.summary(Skips(), IMAGE)
-
-
-def test_numpys_semantics_are_refused():
-    mx.npx.set_np()
-    try:
-        with pytest.raises(ValueError, match=r"mx\.npx\.reset_np\(\)"):
-            d2l.summary(lenet(), MAPS)
-    finally:
-        mx.npx.reset_np()
