@@ -55,8 +55,9 @@ _TELLS = frozenset({
     "asscalar", "item", "data", "list_data", "grad", "list_grad", "random",
     "print", "open", "input", "warn", "warning", "info", "debug", "time",
     "next"})
-_MODULES = frozenset({"mxnet.ndarray", "mxnet.symbol", "mxnet.autograd",
-                      "random", "numpy.random", "time"})
+# Modules whose functions have no effect, those of _TELLS apart.
+_MODULES = frozenset({"functools", "itertools", "math", "mxnet",
+                      "mxnet.gluon", "mxnet.gluon.nn", "numpy", "operator"})
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, np.generic,
           np.dtype, range, slice)
 
@@ -129,7 +130,7 @@ class Held:
         if isinstance(thing, type):
             return self._held_by_class(thing)
         if isinstance(thing, ModuleType):
-            if thing.__name__ in _MODULES:
+            if thing.__name__ not in _MODULES:
                 raise _Harmful
             return []
         if isinstance(thing, _PLAIN) or _of_mxnet(type(thing)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import logging
 import pickle
 import random
 import warnings
@@ -188,6 +189,12 @@ class Prints(nn.HybridBlock):
         return X
 
 
+class Logs(nn.HybridBlock):
+    def hybrid_forward(self, F, X):
+        logging.error("forward")
+        return X
+
+
 class Weights(nn.HybridBlock):
     """Python looks at a parameter, which changes from batch to batch."""
 
@@ -313,7 +320,7 @@ def shared_parameters():
 PYTHON = (Flat, Slice, FirstImage, Branch, Stretch, StretchOverBatch,
           InPlace, Noise, SymbolNoise, ScalarNoise, PythonNoise, NumPyNoise,
           GeneratorNoise, Overridden, TrainingMode, TrainingModeByName,
-          KindOfArray, Counter, Recorder, Cache, Global, Prints, Weights,
+          KindOfArray, Counter, Recorder, Cache, Global, Prints, Logs, Weights,
           Helper, Custom, Loop, CrossedDropout)
 NETWORKS = {
     **{kind.__name__: functools.partial(
@@ -380,12 +387,13 @@ def assert_close(ours, theirs):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_trains_as_by_the_books_loop(name, capsys):
+def test_trains_as_by_the_books_loop(name, capsys, caplog):
     make = NETWORKS[name]
     _, theirs, they_saw = train(original().train_ch5, make)
-    printed = capsys.readouterr().out.count("forward\n")
+    said = capsys.readouterr().out.count("forward"), len(caplog.records)
     net, ours, we_saw = train(d2l.train_ch5, make)
-    assert capsys.readouterr().out.count("forward\n") == printed
+    assert capsys.readouterr().out.count("forward") == said[0]
+    assert len(caplog.records) == 2 * said[1]
     assert we_saw == they_saw
     assert_close(ours, theirs)
     forward = compiled(net)
