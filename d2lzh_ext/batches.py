@@ -138,12 +138,16 @@ def class_numbers(y: Any, n: int, num_classes: int | None = None
     values = y.asnumpy() if isinstance(y, mx.nd.NDArray) else np.asarray(y)
     shape = values.shape
     if values.dtype.kind not in "iufb":
-        raise TypeError(f"labels are {values.dtype}; wanted are the numbers "
-                        "of the classes, from 0")
+        raise TypeError(
+            f"labels are {values.dtype}; wanted are the numbers of the "
+            "classes, from 0: np.unique(labels, return_inverse=True)[1]")
     if shape == (n, 1):
         values = values.reshape(n)
     if values.ndim == 1 and len(values) != n:
-        raise ValueError(f"a batch has {n} images and {len(values)} labels")
+        raise ValueError(
+            f"a batch has {n} images and {len(values)} labels; wanted is one "
+            "for each image: gluon.data.ArrayDataset(images, labels) keeps "
+            "them together")
     if values.ndim == 2 and len(values) == n:
         raise ValueError(
             f"labels are of shape {shape}; wanted is the number of the "
@@ -168,7 +172,8 @@ def _no_class(label: Any, num_classes: int | None) -> ValueError:
         f"the label {label:g} is no class: labels must be whole numbers "
         "from 0" + ("" if num_classes is None else
                     f" to {num_classes - 1}, as there are {num_classes} "
-                    "classes"))
+                    "classes") +
+        "; np.unique(labels, return_inverse=True)[1] numbers them so")
 
 
 def _labels(y: Any, n: int) -> mx.nd.NDArray:
@@ -267,7 +272,8 @@ def scores(net: Any, X: mx.nd.NDArray, y: mx.nd.NDArray) -> mx.nd.NDArray:
         what = (f"{len(y_hat)} arrays" if isinstance(y_hat, (list, tuple))
                 else f"a {type(y_hat).__name__}")
         raise TypeError(f"the network gives {what}; wanted is one array of "
-                        "scores (n, classes)")
+                        "scores (n, classes): let its forward return that "
+                        "alone")
     if y_hat.ndim != 2 or len(y_hat) != len(X):
         raise ValueError(
             f"the network gives an array {y_hat.shape} for {len(X)} images; "

@@ -513,7 +513,8 @@ OTHER = [
 
 @pytest.mark.parametrize("same", [False, True], ids=["new", "same"])
 @pytest.mark.parametrize("optimizer, other, messages", OTHER,
-                         ids=lambda each: str(each)[:40])
+                         ids=lambda each: getattr(each, "__name__",
+                                                  str(each))[:40])
 def test_other_settings_are_refused_and_either_side_can_be_taken(
         tmp_path, optimizer, other, messages, same):
     path = tmp_path / "c"
