@@ -20,6 +20,7 @@ from mxnet import gluon, nd
 
 from d2lzh_ext.compat import check_arrays
 from d2lzh_ext.data import numpy_view
+from d2lzh_ext.parameters import named_parameters
 
 # Pairs of images and labels, as a Gluon DataLoader yields them, or the
 # DataBatches of an mx.io iterator.
@@ -30,21 +31,20 @@ Pair = tuple[mx.nd.NDArray, mx.nd.NDArray]
 _WAITING = 2**24  # bytes of images
 
 
-def _parameter(net: Any) -> Any:
-    """One of the parameters of a network, or of what is compiled for it.
+def _parameters(net: Any) -> list[Any]:
+    """The parameters of a network, or of what is compiled for it.
 
-    Gluon keeps all of them together. The book's early sections have
-    functions in the place of networks, which have none.
+    The book's early sections have functions in the place of networks, which
+    have none.
     """
     net = getattr(net, "net", net)
-    parameters = (net.collect_params().values()
-                  if isinstance(net, gluon.Block) else ())
-    return next(iter(parameters), None)
+    return ([parameter for _, parameter in named_parameters(net)]
+            if isinstance(net, gluon.Block) else [])
 
 
 def _type_of(net: Any) -> np.dtype[Any]:
-    parameter = _parameter(net)
-    return np.dtype("float32" if parameter is None else parameter.dtype)
+    parameters = _parameters(net)
+    return np.dtype(parameters[0].dtype if parameters else "float32")
 
 
 def devices_of(ctx: Devices, net: Any, training: bool = False
@@ -63,21 +63,39 @@ def devices_of(ctx: Devices, net: Any, training: bool = False
             isinstance(each, mx.Context) for each in several):
         raise TypeError(f"ctx is {ctx!r}; it must be a device, such as "
                         "mx.cpu() or d2l.try_gpu(), or a list of devices")
-    parameter = _parameter(net)
-    if parameter is None:
-        return list(several)
-    if parameter._data is None and not parameter._deferred_init:
-        raise RuntimeError(
-            f"the network has no parameters yet ({parameter.name} has no "
-            "values): call net.initialize(init.Xavier(), ctx=ctx)")
-    there = parameter.list_ctx()
-    if not set(several) <= set(there) or (
-            training and len(several) < len(there)):
-        raise ValueError(
-            f"the network is on {there}, and ctx is {several}: move it by "
-            "net.collect_params().reset_ctx(ctx), before its trainer is "
-            "made, or name the devices that it is on")
+    for parameter in _parameters(net):
+        if parameter._data is None and not parameter._deferred_init:
+            raise RuntimeError(
+                f"{parameter.name} of the network has no values: call "
+                "net.initialize(init.Xavier(), ctx=ctx), after the last "
+                "layer has been added")
+        there = parameter.list_ctx()
+        if not set(several) <= set(there) or (
+                training and len(several) < len(there)):
+            raise ValueError(
+                f"the network is on {there}, and ctx is {several}: move it "
+                "by net.collect_params().reset_ctx(ctx), before its trainer "
+                "is made, or name the devices that it is on")
     return list(several)
+
+
+def check_trainer(trainer: Any, net: gluon.Block) -> None:
+    """Refuse what cannot update the parameters of `net`.
+
+    Raises:
+        TypeError: It has no `step`.
+        ValueError: It is the trainer of another network.
+    """
+    if not hasattr(trainer, "step"):
+        raise TypeError(
+            f"trainer is {trainer!r}; wanted is a Trainer, such as gluon."
+            "Trainer(net.collect_params(), 'sgd', {'learning_rate': 0.1})")
+    own = {id(parameter) for parameter in _parameters(net)}
+    if isinstance(trainer, gluon.Trainer) and not any(
+            id(parameter) in own for parameter in trainer._params):
+        raise ValueError(
+            "the trainer has no parameter of this network: make it after "
+            "the network, of net.collect_params()")
 
 
 def _pair(batch: Any) -> tuple[Any, Any]:
@@ -110,12 +128,18 @@ def _images(X: Any, dtype: np.dtype[Any]) -> mx.nd.NDArray:
         raise TypeError(f"images are a {type(X).__name__}; wanted is an "
                         "NDArray (n, channels, height, width): nd.array(X)")
     dtype = np.dtype(X.dtype)
+    if X.stype != "default":
+        raise TypeError(f"images are of the sparse kind {X.stype}; "
+                        "X.tostype('default') makes them dense")
+    if X.ndim < 2 or not X.size:
+        raise ValueError(f"images are an array {X.shape}; wanted is "
+                         "(n, channels, height, width), with at least one")
     if not np.issubdtype(dtype, np.floating):
         raise TypeError(
             f"images are {dtype}, and the network computes with float32: "
             "X.astype('float32') / 255 makes such of bytes")
-    on_cpu = X.context.device_type == "cpu" and X.stype == "default"
-    if X.size and np.isnan((numpy_view(X) if on_cpu else X.asnumpy()).min()):
+    on_cpu = X.context.device_type == "cpu"
+    if np.isnan((numpy_view(X) if on_cpu else X.asnumpy()).min()):
         raise ValueError(
             "a batch has images with numbers that are not a number (NaN): "
             "look at the data with np.isnan(X.asnumpy()).any(axis=(1, 2, 3))")
@@ -179,7 +203,8 @@ def _no_class(label: Any, num_classes: int | None) -> ValueError:
 def _labels(y: Any, n: int) -> mx.nd.NDArray:
     """Labels (n,) as an NDArray."""
     values = class_numbers(y, n)
-    if isinstance(y, mx.nd.NDArray) and y.shape == values.shape:
+    if (isinstance(y, mx.nd.NDArray) and y.shape == values.shape
+            and values.dtype.kind != "b"):
         return y
     return nd.array(values, dtype="float32"
                     if values.dtype.kind == "f" else "int32")

@@ -18,10 +18,11 @@ benchmarks/NOTES.md has the figures.
 """
 from __future__ import annotations
 
+import copy
 import functools
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ import numpy as np
 from mxnet import autograd, gluon
 from mxnet.gluon import nn
 
+from d2lzh_ext.parameters import named_parameters
 from d2lzh_ext.tracing import Held, symbol_of, trace
 
 _WIDTH = 16  # numbers of 32 bits in an AVX-512 register
@@ -153,25 +155,29 @@ class _Rearranged:
         return None
 
 
-@contextmanager
-def _rearranged(net: Any) -> Iterator[None]:
-    """Let the layers of `net` build a faster graph while this lasts."""
-    graph, changed = _Rearranged(), []
+def _twin(block: Any, twins: dict[int, Any]) -> Any:
+    """A block of the same parameters and settings, with twins inside."""
+    if id(block) not in twins:
+        twin = twins[id(block)] = copy.copy(block)
+        own = vars(twin)
+        own.update({name: _twin(value, twins) for name, value in own.items()
+                    if isinstance(value, gluon.Block)})
+        own["_children"] = OrderedDict(
+            (name, _twin(child, twins))
+            for name, child in block._children.items())
+    return twins[id(block)]
 
-    def change(block: Any) -> None:
-        forward = graph.forward(block)
-        # A layer that is there twice is changed once, and a reader's own
-        # way forward stays.
-        if forward is not None and "hybrid_forward" not in vars(block):
-            changed.append(block)
-            block.hybrid_forward = functools.partial(forward, block)
 
-    try:
-        net.apply(change)
-        yield
-    finally:
-        for block in changed:
-            del block.hybrid_forward
+def _rearranged(net: Any) -> Any:
+    """A twin of `net` whose layers build a faster graph."""
+    graph, twins = _Rearranged(), {}  # type: ignore[var-annotated]
+    twin = _twin(net, twins)
+    for layer in twins.values():
+        forward = graph.forward(layer)
+        # A reader's own way forward stays.
+        if forward is not None and "hybrid_forward" not in vars(layer):
+            layer.hybrid_forward = functools.partial(forward, layer)
+    return twin
 
 
 class _Graph:
@@ -180,7 +186,7 @@ class _Graph:
     def __init__(self, net: nn.HybridBlock, symbol: Any) -> None:
         self.symbol = symbol
         names = symbol.list_inputs()
-        parameters = {p.name: p for p in net.collect_params().values()}
+        parameters = {p.name: p for _, p in named_parameters(net)}
         self.parameters = [parameters[name] for name in names
                            if name != "data"]
         self.place = names.index("data")
@@ -203,7 +209,7 @@ def _graph(net: nn.HybridBlock, symbol: Any, X: mx.nd.NDArray
     Parameters whose shapes are not known get them, as from any first batch.
     """
     if any(np.dtype(each.dtype) != np.float32
-           for each in (X, *net.collect_params().values())):
+           for each in (X, *(p for _, p in named_parameters(net)))):
         return None
     # Two images of which every number is another, drawn from nobody's
     # generator, that tell the ways apart in which Python may read them.
@@ -213,14 +219,14 @@ def _graph(net: nn.HybridBlock, symbol: Any, X: mx.nd.NDArray
         with autograd.pause():
             scores = net(few).asnumpy()
             if X.context.device_type == "cpu":
-                with _rearranged(net):
-                    symbol = symbol_of(net)
+                symbol = symbol_of(_rearranged(net))
             graph = _Graph(net, symbol)
             if np.allclose(graph(few).asnumpy(), scores, rtol=1e-3,
                            atol=1e-3 * np.abs(scores).max(), equal_nan=True):
                 return graph
     except Exception:  # the network itself will say what it does not take
-        pass
+        with suppress(Exception):
+            mx.nd.waitall()  # MXNet's engine would raise it once more
     return None
 
 
@@ -231,7 +237,7 @@ def _draws_between(net: nn.HybridBlock, symbol: Any) -> bool:
     the layers behind it, if their shapes are not known, come after the mask.
     """
     return '"op": "Dropout"' in symbol.tojson() and any(
-        p._deferred_init for p in net.collect_params().values())
+        p._deferred_init for _, p in named_parameters(net))
 
 
 class Compiled:

@@ -9,12 +9,11 @@ is not known to be harmless counts as harmful.
 """
 from __future__ import annotations
 
-import contextlib
 import dis
-import io
 import itertools
 import json
 import operator
+from collections import OrderedDict
 from collections.abc import Iterator
 from types import (
     BuiltinFunctionType,
@@ -28,6 +27,8 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon
+
+from d2lzh_ext.parameters import named_parameters
 
 # With these, tests/test_compiling.py has compared scores and gradients of a
 # compiled network with those of the network itself.
@@ -46,20 +47,35 @@ OPERATORS = frozenset({
 _EXCEPT = {"LeakyReLU": ("act_type", ("prelu", "rrelu")),
            "Dropout": ("mode", ("always",))}
 
-# Names by which code can tell arrays from symbols and training from
-# prediction, reads numbers, draws them, or has an effect of its own.
+# Builtin functions that no array answers in another way than a symbol.
+_BUILTINS = frozenset({
+    "abs", "bool", "dict", "enumerate", "float", "int", "list", "map", "max",
+    "min", "range", "reversed", "round", "set", "sum", "super", "tuple",
+    "zip"})
+# Attributes by which code can tell arrays from symbols, reads or draws
+# numbers, or has an effect of its own.
 _TELLS = frozenset({
-    "nd", "ndarray", "NDArray", "sym", "symbol", "Symbol", "autograd",
-    "is_training", "is_recording", "is_np_array", "isinstance",
-    "issubclass", "hasattr", "type", "__name__", "__class__", "asnumpy",
-    "asscalar", "item", "data", "list_data", "grad", "list_grad", "random",
-    "print", "open", "input", "warn", "warning", "info", "debug", "time",
-    "next"})
-# Modules whose functions have no effect, those of _TELLS apart.
-_MODULES = frozenset({"functools", "itertools", "math", "mxnet",
-                      "mxnet.gluon", "mxnet.gluon.nn", "numpy", "operator"})
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, np.generic,
-          np.dtype, range, slice)
+    "__class__", "__dict__", "__module__", "__name__", "asnumpy", "asscalar",
+    "data", "grad", "item", "list_data", "list_grad", "nd", "ndarray",
+    "random", "sym", "symbol"})
+# Python's instructions that do: setting what is not local, importing,
+# handling errors, making text of a value.
+_HARMFUL_STEPS = (
+    "STORE_ATTR", "DELETE_ATTR", "STORE_GLOBAL", "DELETE_GLOBAL", "IMPORT_",
+    "SETUP_FINALLY", "SETUP_WITH", "PUSH_EXC_INFO", "FORMAT_",
+    "LOAD_BUILD_CLASS")
+_MODULES = frozenset({"functools", "itertools", "math", "numpy", "operator"})
+_PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, slice,
+                    range, type(...)})
+# What every block has of MXNet's: its scope of names and its caches.
+_OF_MXNET = ("_scope", "_cached_graph", "_cached_op", "_cached_op_args")
+# What a class has that no call of a network comes through.
+_NOT_CALLED = frozenset({
+    "__abstractmethods__", "__annotate__", "__annotate_func__",
+    "__annotations__", "__annotations_cache__", "__dict__", "__doc__",
+    "__firstlineno__", "__init__", "__module__", "__orig_bases__",
+    "__qualname__", "__repr__", "__static_attributes__", "__str__",
+    "__weakref__"})
 
 
 class _Harmful(Exception):
@@ -74,15 +90,13 @@ def _globals(code: CodeType) -> set[str]:
     """Names outside of itself that a function takes.
 
     Raises:
-        _Harmful: It sets an attribute or such a name, or mentions one of
-            _TELLS.
+        _Harmful: It has one of the steps or attributes above.
     """
-    names = set()
     if _TELLS.intersection(code.co_names):
         raise _Harmful
+    names = set()
     for step in dis.get_instructions(code):
-        if step.opname in ("STORE_ATTR", "DELETE_ATTR", "STORE_GLOBAL",
-                           "DELETE_GLOBAL") or (
+        if step.opname.startswith(_HARMFUL_STEPS) or (
                 step.opname == "STORE_DEREF"
                 and step.argval in code.co_freevars):
             raise _Harmful
@@ -96,11 +110,14 @@ class Held:
     """What a network's code can reach and change: attributes, globals.
 
     Raises:
-        _Harmful: Something that could change unseen, or a name of _TELLS.
+        _Harmful: Code of the reader's that does more than apply operators,
+            or something that could change unseen.
     """
 
     def __init__(self, net: gluon.Block) -> None:
-        self.mappings: list[Any] = []  # dictionaries, and those of classes
+        # Dictionaries, and those of classes and parameters.
+        self.mappings: list[Any] = [
+            vars(parameter) for _, parameter in named_parameters(net)]
         self.several: list[Any] = []  # lists and sets
         self.cells: list[Any] = []  # of closures
         self.globals: list[tuple[dict[str, Any], list[str]]] = []
@@ -110,72 +127,82 @@ class Held:
             if id(thing) not in seen:
                 seen[id(thing)] = thing
                 todo.extend(self._held_by(thing))
-        self.before = [(each, each.copy()) for each
-                       in (*self.mappings, *self.several)]
         self.saved = tuple(self._now())
+        self.copies = [(each, each.copy()) for each in (
+            *self.mappings, *self.several)
+            if isinstance(each, (dict, list, set))]
 
     def _held_by(self, thing: Any) -> list[Any]:
         """Note `thing`; what it gives access to."""
+        kind = type(thing)
         if isinstance(thing, gluon.Block):
-            if (thing._forward_hooks or thing._forward_pre_hooks
-                    or getattr(thing, "_active", False)):
-                raise _Harmful
-            self.mappings.append(vars(thing))
-            values = list(vars(thing).values())
-            if _of_mxnet(type(thing)):  # which does not look at others
-                return [value for value in values if isinstance(value, (
-                    gluon.Block, dict, list, tuple, FunctionType,
-                    MethodType))]
-            return [*values, *type(thing).__mro__]
-        if isinstance(thing, type):
-            return self._held_by_class(thing)
-        if isinstance(thing, ModuleType):
-            if thing.__name__ not in _MODULES:
-                raise _Harmful
+            return self._held_by_block(thing)
+        if kind in _PLAIN or isinstance(thing, (np.generic, np.dtype)):
             return []
-        if isinstance(thing, _PLAIN) or _of_mxnet(type(thing)):
-            return []
-        if isinstance(thing, dict):
+        if kind in (dict, OrderedDict):
             self.mappings.append(thing)
             return list(thing.values())
-        if isinstance(thing, (list, set)):
+        if kind in (list, set):
             self.several.append(thing)
             return list(thing)
-        if isinstance(thing, (tuple, frozenset)):
+        if kind in (tuple, frozenset):
             return list(thing)
-        if isinstance(thing, (staticmethod, classmethod)):
+        if kind in (staticmethod, classmethod):
             return [thing.__func__]
-        if isinstance(thing, property):
+        if kind is property:
             return [thing.fget, thing.fset]
-        if isinstance(thing, MethodType):
+        if kind is MethodType:
             return [thing.__func__, thing.__self__]
-        if isinstance(thing, FunctionType):
-            return [] if _of_mxnet(thing) else self._held_by_function(thing)
-        if isinstance(thing, BuiltinFunctionType) and isinstance(
-                thing.__self__, (type(None), ModuleType)):
+        if kind is FunctionType:
+            return self._held_by_function(thing)
+        if isinstance(thing, type):
+            return self._held_by_class(thing)
+        if isinstance(thing, (gluon.Parameter, gluon.ParameterDict)):
+            return []
+        if (kind in (ModuleType, BuiltinFunctionType) and getattr(
+                thing, "__module__", thing.__name__) in _MODULES):
             return []
         raise _Harmful
 
-    def _held_by_class(self, kind: type) -> list[Any]:
-        if issubclass(kind, (mx.nd.NDArray, mx.sym.Symbol)):
+    def _held_by_block(self, block: gluon.Block) -> list[Any]:
+        if (block._forward_hooks or block._forward_pre_hooks
+                or getattr(block, "_active", False)):
             raise _Harmful
-        if _of_mxnet(kind) or kind.__module__ == "builtins":
-            return []
-        if not issubclass(kind, gluon.Block):
+        self.mappings.append(vars(block))
+        # MXNet's blocks hold initialisers and the like of its own, too.
+        values = [value for name, value in vars(block).items()
+                  if name not in _OF_MXNET and not (
+                      _of_mxnet(type(block)) and _of_mxnet(type(value))
+                      and not isinstance(value, gluon.Block))]
+        return [*values, *(kind for kind in type(block).__mro__
+                           if not _of_mxnet(kind) and kind is not object)]
+
+    def _held_by_class(self, kind: type) -> list[Any]:
+        if not issubclass(kind, gluon.Block) or _of_mxnet(kind):
             raise _Harmful
         self.mappings.append(vars(kind))
         return [value for name, value in vars(kind).items()
-                if name == "__call__" or not name.startswith("__")]
+                if name not in _NOT_CALLED]
 
     def _held_by_function(self, function: FunctionType) -> list[Any]:
-        known = [name for name in _globals(function.__code__)
-                 if name in function.__globals__]
-        self.globals.append((function.__globals__, known))
+        if _of_mxnet(function):
+            # A layer's own way forward, or what HybridLambda makes of text.
+            return [cell.cell_contents for cell in function.__closure__ or ()]
+        if vars(function):
+            raise _Harmful
+        names = _globals(function.__code__)
+        own = [name for name in names if name in function.__globals__]
+        if not _BUILTINS.issuperset(names - set(own)):
+            raise _Harmful
+        self.globals.append((function.__globals__, own))
         cells = function.__closure__ or ()
         self.cells.extend(cells)
-        return [*(function.__globals__[name] for name in known),
-                *(cell.cell_contents for cell in cells),
-                function.__defaults__, function.__kwdefaults__]
+        held = [*(function.__globals__[name] for name in own),
+                *(cell.cell_contents for cell in cells)]
+        if any(isinstance(each, FunctionType) and _of_mxnet(each)
+               for each in held):
+            raise _Harmful
+        return [*held, function.__defaults__, function.__kwdefaults__]
 
     def _now(self) -> Iterator[Any]:
         return itertools.chain(
@@ -189,18 +216,15 @@ class Held:
         return all(map(operator.is_, self._now(), self.saved))
 
     def restore(self) -> None:
-        """Undo what a trace has changed."""
-        for thing, copy in self.before:
-            if isinstance(thing, list):
-                thing[:] = copy
-            elif isinstance(thing, (dict, set)):
-                thing.clear()
-                thing.update(copy)
+        """Undo what a trace has put into lists, sets and dictionaries."""
+        for thing, copy in self.copies:
+            thing.clear()
+            (thing.extend if isinstance(thing, list) else thing.update)(copy)
 
 
 def symbol_of(net: gluon.Block) -> Any:
     """What `net` makes of a variable "data"; nothing of it stays behind."""
-    variables = [(p, p._var) for p in net.collect_params().values()]
+    variables = [(p, p._var) for _, p in named_parameters(net)]
     try:
         for parameter, _ in variables:
             parameter._var = None  # a variable counts the graphs it is in
@@ -215,10 +239,9 @@ def symbol_of(net: gluon.Block) -> Any:
 def trace(net: gluon.HybridBlock, shape: tuple[int, ...]) -> Any:
     """The symbol of `net`, or None where it could compute otherwise.
 
-    `net`, and what its code can reach, is afterwards as it was.
-
     Args:
-        net: A network, whose parameters need no values.
+        net: A network, whose parameters need no values. It is afterwards as
+            it was.
         shape: The shape of the inputs that it will be given.
 
     Returns:
@@ -251,19 +274,20 @@ def _is_known(symbol: Any, shape: tuple[int, ...]) -> bool:
         if (node["op"] not in OPERATORS | {"null"} or "subgraphs" in node
                 or node.get("attrs", {}).get(name) in values):
             return False
-    if not _draws_in_order(nodes):
-        return False
-    if len(symbol.list_outputs()) != 1:
+    if not _draws_in_order(nodes) or len(symbol.list_outputs()) != 1:
         return False
     # Arrays are stretched to fit, where symbols have to be of one shape; and
-    # no parameter may take its shape from the number of images.
-    with contextlib.redirect_stdout(io.StringIO()):  # MXNet prints
-        several, one = (
-            symbol.infer_shape(data=(n, *shape[1:])) for n in (shape[0], 1))
-    place = symbol.list_arguments().index("data")
-    for shapes in (several, one):
-        del shapes[0][place]
-    return bool(several[0] and several[::2] == one[::2])
+    # an image has to be an image, whatever the number of others with it.
+    place, found = symbol.list_arguments().index("data"), []
+    for n in {1, 2, shape[0]}:
+        inputs, (output,), states = symbol.infer_shape_partial(
+            data=(n, *shape[1:]))
+        if output[:1] != (n,):
+            return False
+        del inputs[place]
+        found.append((inputs, output[1:], states))
+    return all(each == found[0] for each in found) and all(
+        all(size > 0 for size in (1, *each)) for each in found[0][0])
 
 
 def _draws_in_order(nodes: list[dict[str, Any]]) -> bool:

@@ -18,6 +18,7 @@ from mxnet.gluon import nn
 from d2lzh_ext.batches import (
     Batches,
     Devices,
+    check_trainer,
     checked,
     devices_of,
     keep_up,
@@ -105,8 +106,9 @@ def _accuracy(data_iter: Batches, forward: Any, devices: list[mx.Context]
         keep_up(correct, X)
         n += len(y)
     if n == 0:
-        raise ValueError("There is nothing to evaluate: data_iter yielded "
-                         "no batch.")
+        raise ValueError("There is nothing to evaluate: the test images "
+                         "came in no batch. A generator is used up by one "
+                         "pass; a list or a DataLoader is not.")
     # Asking for a number waits for its computation: once, at the end.
     return float(sum(c.asscalar() for parts in correct for c in parts)) / n
 
@@ -304,6 +306,7 @@ def train_ch5(net: gluon.Block, train_iter: Batches, test_iter: Batches,
     global _last
     print("training on", ctx)
     devices = devices_of(ctx, net, training=True)
+    check_trainer(trainer, net)
     history, begun = (
         (History(), None) if checkpoint is None else
         _resume(checkpoint, net, trainer, num_epochs, settings))

@@ -5,6 +5,7 @@ is. Each network here trains by both, from one seed.
 """
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import json
@@ -20,9 +21,10 @@ from first_edition import original
 from mxnet import autograd, gluon, init, nd
 from mxnet.autograd import is_training
 from mxnet.gluon import nn
+from mxnet.random import uniform
 
 import d2lzh_ext as d2l
-from d2lzh_ext import models
+from d2lzh_ext import compiling, models, tracing
 from d2lzh_ext.compiling import compiled
 
 
@@ -163,6 +165,16 @@ class Recorder(nn.HybridBlock):
         return X
 
 
+class Appends(nn.HybridBlock):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def hybrid_forward(self, F, X):
+        self.seen.append(1)
+        return X
+
+
 class Cache(nn.HybridBlock):
     def __init__(self):
         super().__init__()
@@ -253,6 +265,116 @@ class Scaled(nn.HybridBlock):
         return F.relu(self.inner(X)) * self.scale
 
 
+class Groups(nn.HybridBlock):
+    """Four images at a time, as ghost batch normalisation has them."""
+
+    def hybrid_forward(self, F, X):
+        Y = F.reshape(X, (-1, 4, 784))
+        return F.reshape(F.softmax(Y, axis=1), (-1, 784))
+
+
+class Tries(nn.HybridBlock):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def hybrid_forward(self, F, X):
+        with contextlib.suppress(AttributeError):
+            self.seen.append(X.shape[0])
+        return X
+
+
+class Handles(nn.HybridBlock):
+    def hybrid_forward(self, F, X):
+        try:
+            return X * 0.5 if X.max() > 0.5 else X
+        except TypeError:
+            return X
+
+
+class Length(nn.HybridBlock):
+    def hybrid_forward(self, F, X):
+        return X * 0.5 if len(X) > 100 else X
+
+
+class Attribute(nn.HybridBlock):
+    def hybrid_forward(self, F, X):
+        shape = getattr(X, "shape", None)
+        return X if shape is None or shape[0] < 100 else X * 0.5
+
+
+class Imports(nn.HybridBlock):
+    def hybrid_forward(self, F, X):
+        from numpy.random import rand
+        return X * float(rand() < 0.5)
+
+
+class Formats(nn.HybridBlock):
+    def hybrid_forward(self, F, X):
+        return X * 0.5 if "array" in f"{F}" else X
+
+
+class CountsInArray(nn.HybridBlock):
+    def __init__(self):
+        super().__init__()
+        self.count = nd.zeros(1)
+
+    def hybrid_forward(self, F, X):
+        self.count[:] += 1
+        return X * 0.5 if self.count > 6 else X
+
+
+class Iterates(nn.HybridBlock):
+    """A method that Python calls by itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Dense(20)
+
+    def __iter__(self):
+        yield self.layer
+        if random.random() < 0.5:
+            yield nn.Activation("tanh")
+
+    def hybrid_forward(self, F, X):
+        for layer in self:
+            X = layer(X)
+        return X
+
+
+class OfMXNetsRandom(nn.HybridBlock):
+    def hybrid_forward(self, F, X):
+        return X * 0.5 if uniform(0, 1) > 0.5 else X
+
+
+def drawing(F, X):
+    return X * float(random.random() < 0.5)
+
+
+class Drawing:
+    __name__ = "drawing"
+
+    def __call__(self, F, X):
+        return drawing(F, X)
+
+
+def with_partial():
+    net = chain(nn.Flatten(), nn.Dense(10))
+    net[0].hybrid_forward = functools.partial(drawing)
+    return net
+
+
+def one_prefix():
+    """Two parts whose parameters have the same names."""
+    net = nn.HybridSequential()
+    for _ in range(2):
+        part = nn.HybridSequential(prefix="part_")
+        with part.name_scope():
+            part.add(nn.Dense(10, in_units=10 if len(net) else 784))
+        net.add(part)
+    return net
+
+
 class CrossedDropout(nn.HybridBlock):
     """Python calls the second argument of the difference first."""
 
@@ -320,8 +442,10 @@ def shared_parameters():
 PYTHON = (Flat, Slice, FirstImage, Branch, Stretch, StretchOverBatch,
           InPlace, Noise, SymbolNoise, ScalarNoise, PythonNoise, NumPyNoise,
           GeneratorNoise, Overridden, TrainingMode, TrainingModeByName,
-          KindOfArray, Counter, Recorder, Cache, Global, Prints, Logs, Weights,
-          Helper, Custom, Loop, CrossedDropout)
+          KindOfArray, Counter, Recorder, Appends, Cache, Global, Prints,
+          Logs, Weights, Helper, Custom, Loop, CrossedDropout, Groups, Tries,
+          Handles, Length, Attribute, Imports, Formats, CountsInArray,
+          Iterates, OfMXNetsRandom)
 NETWORKS = {
     **{kind.__name__: functools.partial(
         lambda kind: chain(kind(), nn.Dense(10)), kind) for kind in PYTHON},
@@ -351,6 +475,8 @@ NETWORKS = {
         nn.Activation("relu"), nn.MaxPool2D(2), nn.Dense(10)),
     "partly hybridized": partly_hybridized,
     "own way": own_way,
+    "partial": with_partial,
+    "object": lambda: chain(nn.HybridLambda(Drawing()), nn.Dense(10)),
     "traced": lambda: chain(Scaled(), nn.Dense(10)),
     "LeNet": models.lenet,
 }
@@ -465,6 +591,48 @@ def hybridize(net, count):
         net.hybridize()
 
 
+def initialise_again(net, count):
+    if count == 5:
+        net.initialize(init.Xavier(), force_reinit=True)
+
+
+def move(net, count):
+    if count == 5:
+        net.collect_params().reset_ctx(mx.cpu())
+
+
+def set_settings(net, count):
+    net[0].settings.scale = 1 + count % 3
+
+
+def set_rate(net, count):
+    net[0].weight.lr_mult = 1 + count % 3
+
+
+class Settings(dict):
+    """A dictionary with attributes, as many programs have one."""
+
+    scale = 1
+
+
+class WithSettings(nn.HybridBlock):
+    def __init__(self):
+        super().__init__()
+        self.settings = Settings()
+
+    def hybrid_forward(self, F, X):
+        return X * self.settings.scale
+
+
+class ByItsRate(nn.HybridBlock):
+    def __init__(self):
+        super().__init__()
+        self.weight = self.params.get("weight", shape=(1, 1, 1, 1))
+
+    def hybrid_forward(self, F, X, weight):
+        return F.broadcast_add(X, weight) * self.weight.lr_mult
+
+
 def one_class(net, count):
     Classwide.scale = 1 + count % 2
 
@@ -486,6 +654,10 @@ class Classwide(nn.HybridBlock):
     (lambda: chain(Scaled(), nn.Dense(10)), add_inside),
     (lambda: chain(Scaled(), nn.Dense(10)), hook),
     (lambda: chain(Scaled(), nn.Dense(10)), hybridize),
+    (lambda: chain(nn.Dense(20), nn.Dense(10)), initialise_again),
+    (lambda: chain(nn.Dense(20), nn.Dense(10)), move),
+    (lambda: chain(WithSettings(), nn.Dense(10)), set_settings),
+    (lambda: chain(ByItsRate(), nn.Dense(10)), set_rate),
     (lambda: chain(Classwide(), nn.Dense(10)), one_class)])
 def test_what_the_reader_changes_counts(make, change, how_often):
     """At the next batch, or at the next call, as by the book's loop."""
@@ -525,6 +697,30 @@ def test_a_layer_is_added_between_two_trainings():
     net, ours, _ = train(twice(d2l.train_ch5), make)
     assert len(net) == 2
     assert_close(ours, theirs)
+
+
+def test_parts_of_one_prefix_are_measured():
+    """Gluon cannot collect their parameters, and so has no trainer."""
+    net = one_prefix()
+    for part in net:
+        part.initialize(init.Xavier())
+    X, y = nd.random.uniform(shape=(8, 1, 28, 28)), nd.zeros(8)
+    assert d2l.evaluate_accuracy([(X, y)], net) == original(
+        ).evaluate_accuracy([(X, y)], net, mx.cpu())
+
+
+def test_nobody_sees_the_graph_being_built(monkeypatch):
+    """Not even a thread that calls the network meanwhile."""
+    net = chain(nn.Conv2D(6, 5, activation="relu"), nn.MaxPool2D(2),
+                nn.Dense(10))
+    net.initialize()
+    net(nd.ones((2, 1, 28, 28)))
+    before, seen = attributes(net), []
+    monkeypatch.setattr(compiling, "symbol_of", lambda twin: seen.append(
+        attributes(net)) or tracing.symbol_of(twin))
+    forward = compiled(net)
+    forward(nd.ones((2, 1, 28, 28)))
+    assert forward.graph is not None and seen == [before]
 
 
 # --- afterwards -------------------------------------------------------------
