@@ -741,6 +741,7 @@ def attributes(net):
     return found
 
 
+@pytest.mark.filterwarnings("ignore:The loss rests")
 @pytest.mark.parametrize("name", SIDES)
 def test_the_network_that_comes_out_is_the_one_that_went_in(name, tmp_path):
     X = nd.random.uniform(shape=(4, 1, SIDES[name], SIDES[name]))
