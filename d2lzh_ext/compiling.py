@@ -260,6 +260,7 @@ class Compiled:
         self.fresh = False
         if symbol is not None:
             self.graph = _graph(self.net, symbol, X)
+        if self.graph is not None:
             self.held = Held(self.net)
 
     def __call__(self, X: mx.nd.NDArray) -> Any:
