@@ -1,9 +1,9 @@
 """What pyproject.toml cannot say: files that the wheel takes elsewhere.
 
-d2lzh_ext.pth and d2lzh_ext.start go beside the package, where Python reads
-one of them when it starts (see d2lzh_hook.py): the second since 3.15, which
-calls the import lines of the first deprecated. The recorded results go into
-the package.
+d2lzh_compat.pth and d2lzh_compat.start go beside the packages, where Python
+reads one of them when it starts (see d2lzh_compat/finder.py): the second since
+3.15, which calls the import lines of the first deprecated. The recorded
+results go into the package d2lzh_ext.
 """
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-STARTS = ["d2lzh_ext.pth", "d2lzh_ext.start"]
+STARTS = ["d2lzh_compat.pth", "d2lzh_compat.start"]
 RESULTS = sorted(map(str, Path("data", "results").glob("*.json")))
 
 

@@ -31,16 +31,6 @@ def quietly(function: Callable[[], Any]) -> str:
     return printed.getvalue()
 
 
-def load(module: str) -> Any:
-    """A module of the package, without importing the package."""
-    spec = importlib.util.spec_from_file_location(
-        module, ROOT / "d2lzh_ext" / f"{module}.py")
-    assert spec and spec.loader
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
 def d2lzh_ext(plain_graph: bool = False) -> Epoch:
     """This project: its network, loader and trainer.
 
@@ -80,9 +70,9 @@ def load_d2lzh() -> Any:
     """
     # Where d2lzh_ext is installed, its hook would change both.
     sys.meta_path[:] = [finder for finder in sys.meta_path if getattr(
-        finder, "__module__", None) != "d2lzh_hook"]
-    # By its file, for the package itself would also set up OpenMP.
-    with load("compat")._numpy_names():
+        finder, "__module__", None) != "d2lzh_compat.finder"]
+    from d2lzh_compat.removed import numpy_names
+    with numpy_names():
         from mxnet import gluon
 
         # A module of its own: d2lzh_ext puts its functions into d2lzh.
@@ -134,11 +124,15 @@ def torch(in_memory: bool) -> Epoch:
     from torch.utils.data import DataLoader, TensorDataset
 
     # By its file, for the package itself would import MXNet.
-    read_idx = load("idx").read_idx
+    spec = importlib.util.spec_from_file_location(
+        "idx", ROOT / "d2lzh_ext" / "idx.py")
+    assert spec and spec.loader
+    idx = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(idx)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
 
     def read(name: str) -> Any:
-        return torch.from_numpy(np.array(read_idx(
+        return torch.from_numpy(np.array(idx.read_idx(
             ROOT / "data" / "fashion-mnist" / f"{name}-ubyte.gz")))
 
     def batches(part: str, shuffle: bool) -> Any:

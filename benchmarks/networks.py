@@ -18,8 +18,8 @@ import d2lzh_ext as d2l  # first: it makes `import mxnet` work
 import records
 from mxnet import gluon
 
+from d2lzh_compat.openmp import num_cores
 from d2lzh_ext import models
-from d2lzh_ext.compat import num_cores
 
 # The function of d2lzh_ext.models, and the module with its SETTINGS.
 MODULES = {"lenet": "lenet", "alexnet": "alexnet", "vgg": "vgg",

@@ -7,10 +7,10 @@ longer work, or are slow, are replaced. Import it before `mxnet`.
 # ruff: noqa: F401, F403
 import sys as _sys
 
-from d2lzh_ext import compat
+from d2lzh_compat import mxnet as _mxnet
 
 try:
-    compat.import_mxnet()
+    _mxnet.import_mxnet()
 except ImportError as _error:
     if _sys.argv[:1] == ["-m"]:  # python -m d2lzh_ext doctor
         _sys.exit(str(_error))
@@ -60,7 +60,7 @@ from d2lzh_ext.training import (
 
 # From here on `import d2lzh as d2l` gives the same functions.
 replace_in_d2lzh(globals())
-compat.mend_ipython()  # which d2lzh imports
+_mxnet.mend_ipython()  # which d2lzh imports
 replace_gluon_data_sets()
 
 __version__ = "0.1.0"

@@ -18,7 +18,7 @@ import mxnet as mx
 import numpy as np
 from mxnet import gluon, nd
 
-from d2lzh_ext.compat import check_arrays
+from d2lzh_compat.arrays import check_arrays
 from d2lzh_ext.data import numpy_view
 from d2lzh_ext.parameters import named_parameters
 

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import mxnet as mx
 
-from d2lzh_ext import compat, devices
+from d2lzh_compat import openmp
+from d2lzh_ext import devices
 from d2lzh_ext.fetch import FASHION_MNIST, MNIST, DataSet, find
 from d2lzh_ext.idx import DataError
 
@@ -58,7 +59,7 @@ def _mxnet() -> Finding:
 
 
 def _cores() -> Finding:
-    cores, host = compat.num_cores(), os.cpu_count() or 1
+    cores, host = openmp.num_cores(), os.cpu_count() or 1
     value = f"{cores} to use of {host}"
     threads = os.environ.get("OMP_NUM_THREADS")
     if threads is None:
@@ -134,7 +135,7 @@ def examine() -> Iterator[Finding]:
     yield _mxnet()
     for name in ("d2lzh", "matplotlib", "IPython"):
         yield _package(name)
-    hook = any(getattr(finder, "__module__", "") == "d2lzh_hook"
+    hook = any(getattr(finder, "__module__", "") == "d2lzh_compat.finder"
                for finder in sys.meta_path)
     yield Finding("import d2lzh", "by itself, too" if hook else
                   "after `import d2lzh_ext`")

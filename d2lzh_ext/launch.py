@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Callable
 
-from d2lzh_ext.compat import num_cores
+from d2lzh_compat.openmp import num_cores
 
 LOOPBACK = "127.0.0.1"
 PORT = 9091  # of the scheduler, where nothing else is said

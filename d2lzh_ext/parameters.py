@@ -20,7 +20,7 @@ import mxnet as mx
 import numpy as np
 from mxnet import gluon, nd
 
-from d2lzh_ext.compat import check_arrays
+from d2lzh_compat.arrays import check_arrays
 
 _FILE_MAGIC, _ARRAY_MAGICS = 0x112, (0xF993FAC9, 0xF993FACA)
 _DENSE = 0  # storage type

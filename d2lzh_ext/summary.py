@@ -15,7 +15,7 @@ import mxnet as mx
 from mxnet import autograd, gluon
 from mxnet.gluon import nn
 
-from d2lzh_ext.compat import check_arrays
+from d2lzh_compat.arrays import check_arrays
 
 Shape = tuple[int, ...]
 

@@ -580,11 +580,8 @@ def same(one: Any, other: Any) -> bool:
 
 def alone() -> dict[str, str]:
     """What each case comes to with `d2lzh` alone, its import apart."""
-    path = Path(__file__).parent.parent / "d2lzh_ext" / "compat.py"
-    spec = importlib.util.spec_from_file_location("compat", path)
-    compat = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(compat)
-    with compat._numpy_names():
+    from d2lzh_compat.removed import numpy_names
+    with numpy_names():
         d2l = original()
     found = {}
     expected = json.loads(RECORD.read_text(encoding="utf-8"))

@@ -35,9 +35,10 @@ CHAPTERS = json.loads((notebooks.ROOT / "data" / "results" / "chapters.json")
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """A worker for each core, as far as memory reaches."""
-    from d2lzh_ext import compat, doctor
+    from d2lzh_compat import openmp
+    from d2lzh_ext import doctor
 
-    cores, free = compat.num_cores(), doctor.available_memory()
+    cores, free = openmp.num_cores(), doctor.available_memory()
     if free is None:
         return cores
     return max(1, min(cores, free // (GIB_PER_WORKER * 2**30)))

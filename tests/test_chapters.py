@@ -25,7 +25,8 @@ from nbformat.v4 import (
     new_output,
 )
 
-from d2lzh_ext import compat, doctor
+from d2lzh_compat import openmp
+from d2lzh_ext import doctor
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -267,7 +268,7 @@ def test_a_test_that_kills_its_worker_is_named_once(tmp_path: Path) -> None:
 def test_workers_are_as_many_as_cores_and_memory_allow(
         monkeypatch: pytest.MonkeyPatch, cores: int, gib: int | None,
         workers: int) -> None:
-    monkeypatch.setattr(compat, "num_cores", lambda: cores)
+    monkeypatch.setattr(openmp, "num_cores", lambda: cores)
     monkeypatch.setattr(doctor, "available_memory",
                         lambda: None if gib is None else gib * 2**30)
     assert pytest_course.pytest_xdist_auto_num_workers() == workers

@@ -10,7 +10,8 @@ import mxnet as mx
 import pytest
 
 import d2lzh_ext as d2l
-from d2lzh_ext import compat, devices, doctor
+from d2lzh_compat import openmp
+from d2lzh_ext import devices, doctor
 from d2lzh_ext.fetch import FASHION_MNIST
 
 fetch = importlib.import_module("d2lzh_ext.fetch")
@@ -65,7 +66,7 @@ def test_a_missing_mxnet_is_one_line(tmp_path):
 
 def test_problems_and_their_cures(monkeypatch, capsys, no_data):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr(compat, "num_cores", lambda: 4)
+    monkeypatch.setattr(openmp, "num_cores", lambda: 4)
     monkeypatch.setattr(doctor, "available_memory", lambda: 2**30)
     monkeypatch.setattr(sys, "version_info", (3, 8, 1))
     no_data.mkdir(parents=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = "d2lzh_ext/packages.sh"
+PACKAGES = "d2lzh_compat/packages.sh"
 LIBRARIES = ["libgomp.so.1", "libquadmath.so.0"]
 TOOLS = ["sh", "sed", "sort", "head", "grep", "dirname", "rm", "touch", "cmp",
          "tail", "mkdir", "cp", "chmod"]

@@ -8,7 +8,7 @@
 # then at the versions of pyenv. The order of the versions is the order of
 # preference; without any, 3.9 and all later ones will do. Where none is
 # found, says what was and why it was refused, and fails; if no version was
-# given, prints what d2lzh_ext/packages.sh should install: venvX.Y or python.
+# given, prints what d2lzh_compat/packages.sh should install: venvX.Y or python.
 
 words="$*"
 later='3.[1-9][0-9]'

@@ -111,7 +111,7 @@ look() {
 
 # Install what is missing, or say how, and stop.
 provide() {
-    line=$(sh d2lzh_ext/packages.sh $missing) ||
+    line=$(sh d2lzh_compat/packages.sh $missing) ||
         fail "Missing: $missing. Install it with the system's packages." \
             "Python also comes by: pyenv install 3.11, or conda with \
 environment.yml." \

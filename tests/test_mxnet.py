@@ -1,0 +1,244 @@
+"""MXNet imports everywhere, and what it needs for that is put back."""
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import types
+
+import pytest
+from interpreter import run
+
+from d2lzh_compat import mxnet as layer
+
+
+def test_numpy_is_left_as_it_was_found():
+    done = run("import numpy as np\n"
+               "from d2lzh_compat import removed\n"
+               "names = [n for n in removed.NUMPY if n not in vars(np)]\n"
+               "assert len(names) > 10, names\n"
+               "import mxnet\n"
+               "left = [n for n in names if n in vars(np)]\n"
+               "assert not left, left\n"
+               "print(mxnet.nd.ones(3).sum().asscalar())\n")
+    assert done.returncode == 0, done.stderr
+    # On the oldest NumPys the names are still there and nothing is added.
+    assert done.stdout == "3.0\n"
+
+
+def test_numpy_may_withdraw_fix():
+    """It is deprecated in NumPy 2.5."""
+    done = run("import numpy as np\n"
+               "vars(np).pop('fix')\n"
+               "import d2lzh_ext\n"
+               "print(hasattr(np, 'fix'))\n")
+    assert done.stdout == "False\n", done.stderr[-2000:]
+
+
+def test_import_is_silent_and_leaves_the_environment_alone():
+    done = run("import os; before = dict(os.environ)\n"
+               "import d2lzh_ext\n"
+               "assert os.environ == before\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_readers_own_settings_stand():
+    done = run("import os, d2lzh_ext\n"
+               "print(os.environ['OMP_NUM_THREADS'])\n"
+               "print(os.environ.get('GOMP_SPINCOUNT'))\n",
+               OMP_NUM_THREADS="1")
+    assert done.stdout == "1\nNone\n", done.stderr
+
+
+LOADER = """
+import d2lzh_ext
+import numpy as np
+from mxnet import nd, gluon
+from mxnet.gluon import data as gdata, nn
+net = nn.Conv2D(16, 3)
+net.initialize()
+# The parent computes first, so that OpenMP has threads when it forks.
+net(nd.random.normal(shape=(64, 1, 96, 96))).wait_to_read()
+transforms = gdata.vision.transforms
+transform = transforms.Compose([
+    transforms.Resize(96), transforms.RandomFlipLeftRight(),
+    transforms.ToTensor()])
+if {threads}:  # Gluon's own transforms compile themselves: not thread-safe
+    def transform(image):
+        return nd.image.to_tensor(nd.image.resize(image, 96))
+# Over 200,000 items, which the main thread copies with a team of its own.
+images = nd.array(np.zeros((300, 28, 28, 1)), dtype="uint8")
+dataset = gdata.ArrayDataset(images, np.arange(300)).transform_first(
+    transform)
+for _ in range(2):
+    loader = gdata.DataLoader(dataset, 64, {arguments}, timeout=30)
+    print(sum(net(X).shape[0] for X, y in loader))
+"""
+
+
+@pytest.mark.parametrize("arguments, engine", [
+    ("num_workers=2", {}), ("num_workers=2, thread_pool=True", {}),
+    ("num_workers=0", {}),
+    # As in a group of processes.
+    ("num_workers=2", {"MXNET_ENGINE_TYPE": "NaiveEngine"})])
+def test_readers_dataloader_with_operators_in_its_workers(arguments, engine):
+    done = run(LOADER.replace("{arguments}", arguments).replace(
+        "{threads}", str("thread_pool" in arguments)), **engine)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout == "300\n300\n"
+
+
+def test_a_start_method_that_the_reader_chose_stands(monkeypatch):
+    dataloader = types.ModuleType("dataloader")
+    layer._fork_workers(dataloader)
+    ours = dataloader.multiprocessing
+    for chosen, method in ((None, "fork"), ("spawn", "spawn")):
+        monkeypatch.setattr(multiprocessing, "get_start_method",
+                            lambda allow_none, chosen=chosen: chosen)
+        assert ours.get_context().get_start_method() == method
+    assert ours.pool is multiprocessing.pool
+
+
+def test_distutils_is_there_for_mxnet_only():
+    done = run("""
+import sys
+before = {n: m for n, m in sys.modules.items() if n.startswith("distutils")}
+import d2lzh_ext
+after = {n: m for n, m in sys.modules.items() if n.startswith("distutils")}
+assert before == after or sys.version_info < (3, 12), after
+""")
+    assert done.returncode == 0, done.stderr
+    one, two = layer._Version("1.9.1"), layer._Version("1.17")
+    assert one < two < layer._Version("2.5.0.dev1")
+
+
+def test_the_engine_changes_no_digit():
+    code = """
+import d2lzh_ext as d2l
+from mxnet import gluon, init
+from mxnet.gluon import nn
+train_iter, test_iter = d2l.load_data_fashion_mnist(
+    64, num_train=512, num_test=64)
+d2l.seed(0)
+net = nn.HybridSequential()
+net.add(nn.Conv2D(16, 5, activation='relu'), nn.BatchNorm(),
+        nn.MaxPool2D(), nn.Dropout(0.5), nn.Dense(10))
+net.initialize(init.Xavier())
+trainer = gluon.Trainer(net.collect_params(), 'adam')
+history = d2l.train_ch5(
+    net, train_iter, test_iter, 64, trainer, d2l.try_gpu(), 2)
+print(history.loss, history.test_acc)
+"""
+    threaded = run(code)
+    assert threaded.returncode == 0, threaded.stderr[-2000:]
+    synchronous = run(code, MXNET_ENGINE_TYPE="NaiveEngine")
+    assert (threaded.stdout.splitlines()[-1]
+            == synchronous.stdout.splitlines()[-1])
+
+
+def test_custom_operators_work():
+    done = run("""
+import d2lzh_ext
+import mxnet as mx
+class Square(mx.operator.CustomOp):
+    def forward(self, is_train, req, in_data, out_data, aux):
+        self.assign(out_data[0], req[0], in_data[0] * in_data[0])
+    def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
+        self.assign(in_grad[0], req[0], 2 * in_data[0] * out_grad[0])
+@mx.operator.register("square_here")
+class Prop(mx.operator.CustomOpProp):
+    def create_operator(self, ctx, shapes, dtypes):
+        return Square()
+x = mx.nd.array([1, 2, 3])
+x.attach_grad()
+wrong = 0
+for _ in range(100):
+    with mx.autograd.record():
+        y = mx.nd.Custom(x, op_type="square_here")
+    y.backward()
+    wrong += x.grad.asnumpy().tolist() != [2, 4, 6]
+print(wrong)
+""")
+    assert done.stdout == "0\n", done.stderr[-2000:]
+
+
+MISSING = """
+import sys
+sys.modules[{name!r}] = None  # what Python takes for a missing module
+try:
+    import d2lzh_ext
+except ImportError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("name, cure", [
+    ("mxnet", "MXNet is not installed."),
+    ("requests", "pip install requests")])
+def test_a_missing_package_gives_one_clear_error(name, cure):
+    done = run(MISSING.replace("{name!r}", repr(name)))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert cure in done.stdout
+    assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("error, cure", [
+    (OSError("libgomp.so.1: cannot open shared object file: No such file"),
+     "libgomp.so.1 is missing. Install it with `the line for libgomp.so.1`."),
+    (OSError("libquadmath.so.0: cannot open shared object file: No such"),
+     "libquadmath.so.0 is missing. Install it with `the line for "
+     "libquadmath.so.0`."),
+    (OSError("libopencv.so.4: cannot open shared object file: No such file"),
+     "libopencv.so.4 is missing. Install your system's package"),
+    (OSError("libcudart.so.11.0: cannot open shared object file: No such"),
+     "libcudart.so.11.0 is missing. It is NVIDIA's"),
+    (OSError("libmxnet.so: undefined symbol: x"),
+     "does not load: libmxnet.so: undefined symbol: x."),
+    (AttributeError("module 'numpy' has no attribute 'x'"), "'numpy>="),
+    (RuntimeError("x is not a function of NumPy"), "'numpy>=")])
+def test_a_broken_installation_names_its_cure(monkeypatch, error, cure):
+    class Broken:
+        def find_spec(self, name, path=None, target=None):
+            if name == "mxnet":
+                raise error
+
+    monkeypatch.setattr(
+        layer, "install_line", lambda library:
+        f"the line for {library}" if "opencv" not in library else "")
+    monkeypatch.delitem(sys.modules, "mxnet")
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    with pytest.raises(ImportError) as caught:
+        layer.import_mxnet()
+    assert cure in str(caught.value)
+
+
+@pytest.mark.parametrize("system, machine, cure", [
+    ("Windows", "AMD64", "WSL 2"), ("Darwin", "arm64", "Apple silicon"),
+    ("Linux", "x86_64", "pip install")])
+def test_the_cure_fits_the_platform(monkeypatch, system, machine, cure):
+    monkeypatch.setattr("platform.system", lambda: system)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    assert cure in layer._cure()
+
+
+def test_import_reads_and_starts_nothing():
+    """Beyond MXNet and d2lzh, which are imported before it is watched."""
+    done = run("""
+import sys
+from d2lzh_compat import mxnet
+mxnet.import_mxnet()
+import d2lzh
+seen = []
+def watch(event, arguments):
+    if event == "open":
+        if not str(arguments[0]).endswith((".py", ".pyc", ".so")):
+            seen.append(arguments[0])
+    elif event.startswith(("subprocess", "os.fork", "os.posix_spawn",
+                           "os.exec", "os.system", "socket")):
+        seen.append(event)
+sys.addaudithook(watch)
+import d2lzh_ext
+print(seen)
+open("pyproject.toml").close()
+print(seen)
+""")
+    assert done.stdout == "[]\n['pyproject.toml']\n", done.stderr
