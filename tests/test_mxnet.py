@@ -5,6 +5,7 @@ import multiprocessing
 import sys
 import types
 
+import mxnet as mx
 import pytest
 from interpreter import run
 
@@ -209,6 +210,13 @@ def test_a_broken_installation_names_its_cure(monkeypatch, error, cure):
     with pytest.raises(ImportError) as caught:
         layer.import_mxnet()
     assert cure in str(caught.value)
+
+
+def test_an_error_of_mxnet_is_not_one_of_numpy():
+    """A scheduler whose port is taken was told to install another NumPy."""
+    with pytest.raises(mx.MXNetError, match="bind failed"), \
+            layer._clear_errors():
+        raise mx.MXNetError("bind failed")
 
 
 @pytest.mark.parametrize("system, machine, cure", [
