@@ -16,7 +16,7 @@ compile = $(python) -m uv pip compile --quiet --universal \
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lab outputs export navigation docs torch bench matrix \
-	seeds book speed measured pins clean setup setup-test
+	projects seeds book speed measured pins clean setup setup-test
 
 help:  ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -62,6 +62,9 @@ bench: torch  ## time against d2lzh and PyTorch, over an hour; NETWORK=vgg one
 
 matrix: setup-test  ## every Python, old and new NumPy, processors: hours
 	$(python) -m nox --session matrix debian processor
+
+projects: setup-test  ## old MXNet projects on the newest Python and NumPy
+	$(python) -m nox --session projects
 
 seeds: setup-test  ## train each network from five seeds; NETWORK=vgg one
 	$(python) benchmarks/seeds.py $(NETWORK)

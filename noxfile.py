@@ -1,6 +1,7 @@
 """What needs an environment of its own.
 
-`make test` runs the first five sessions, `make matrix` those after them.
+`make test` runs the first six sessions, `make matrix` and `make projects`
+those after them.
 """
 from __future__ import annotations
 
@@ -46,13 +47,26 @@ def _find(version: str) -> str | None:
 _pythons = {version: _find(version) for version in (MAIN, NEWEST)}
 
 
-def _require(session: nox.Session, version: str) -> None:
-    """Skip where that Python is missing; in CI it may not be."""
-    if _pythons[version] is None:
+def _require(session: nox.Session, version: str) -> str:
+    """That Python; skip where it is missing; in CI it may not be."""
+    python = _pythons[version]
+    if python is None:
         reason = f"no CPython {version} with venv was found"
         if os.environ.get("CI"):
             session.error(reason)
         session.skip(reason)
+    return python
+
+
+def _beside(session: nox.Session) -> None:
+    """Run the tests of what MXNet uses where it is, and we do not need.
+
+    Last, for it makes MXNet's import slower.
+    """
+    session.install("--quiet", "scipy", "onnx", "onnxruntime",
+                    "opencv-python-headless", "-c", "requirements-test.txt")
+    session.run("python", "-m", "pytest", "-n", "auto", *(
+        f"tests/test_{name}.py" for name in ("modules", "names", "onnx")))
 
 
 @nox.session(python=_pythons[NEWEST] or False)
@@ -63,6 +77,16 @@ def newest(session: nox.Session) -> None:
     session.install("--quiet", "--no-deps", "-r", "requirements-test.txt")
     session.install("--quiet", "--no-deps", "--no-build-isolation", "-e", ".")
     session.run("python", "-m", "pytest", *TESTS, *session.posargs)
+    _beside(session)
+
+
+@nox.session(python=_pythons[MAIN] or False)
+def beside(session: nox.Session) -> None:
+    """Try what MXNet does with other packages, on an old NumPy."""
+    _require(session, MAIN)
+    session.install("--quiet", "--no-deps", "-r", "requirements-test.txt")
+    session.install("--quiet", "--no-deps", "--no-build-isolation", "-e", ".")
+    _beside(session)
 
 
 @nox.session(python=_pythons[MAIN] or False)
@@ -168,6 +192,16 @@ def debian(session: nox.Session, version: str, gcc: str) -> None:
     if done:
         session.error(f"tools/debian.sh: exit status {done}")
     session.run(".venv/bin/python", "tools/matrix.py")
+
+
+@nox.session(default=False, venv_backend="none")
+def projects(session: nox.Session) -> None:
+    """Try old projects, each in an environment of its own.
+
+    Arguments are those to try: "gluoncv 0.10.5", say.
+    """
+    session.run(".venv/bin/python", "tools/projects.py",
+                _require(session, NEWEST), *session.posargs)
 
 
 @nox.session(default=False, venv_backend="none")
