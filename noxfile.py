@@ -171,7 +171,7 @@ def matrix(session: nox.Session, version: str, age: str) -> None:
     # again, Matplotlib becomes one that fits an old NumPy.
     session.run(*pip, *(("--upgrade", "numpy", "ipython")
                         if age == "newest" else
-                        (*OLDEST[version], "matplotlib")))
+                        (*OLDEST[version], "matplotlib", "pandas")))
     command = [own, "-m", "pytest"]
     if session.posargs:
         session.run(*command, *session.posargs)

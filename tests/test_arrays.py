@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import pickle
-import warnings
 
 import mxnet as mx
 import numpy as np
@@ -11,24 +10,80 @@ from mxnet import nd
 from mxnet.gluon import nn
 
 
-def test_an_array_of_one_number_is_that_number():
+@pytest.mark.parametrize("shape", [(1,), (1, 1), (3, 1)])
+@pytest.mark.filterwarnings("ignore:Conversion of an array with ndim > 0")
+def test_an_array_of_one_number_is_that_number(shape):
     """Whatever NumPy says; see section 3.2 of the book."""
-    one = nd.array([0.5]).mean().asnumpy()
-    assert isinstance(one, np.ndarray) and one.shape == (1,)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # NumPy 1.25 to 2.4 do
-        assert "%f" % one == "0.500000"  # noqa: UP031
-        assert (float(one), int(one)) == (0.5, 0)
+    values = (nd.ones(shape) / 2).asnumpy()
+    assert isinstance(values, np.ndarray) and values.shape == shape
+    for row in values if len(values) > 1 else (values, *values):
+        # As it is, computed with, and of another type.
+        for one in (row, row * 2 - row, np.abs(row), row.astype("f8")):
+            assert "%.2f %d" % (one, one) == "0.50 0"  # noqa: UP031
+            assert (float(one), int(one)) == (0.5, 0)
+
+
+def test_arrays_of_one_number_are_arrays():
+    one = nd.array([0.5]).asnumpy()
     assert repr(one) == "array([0.5], dtype=float32)"
-    assert type(one + 1) is np.ndarray
-    assert type(one + np.ones(3)) is np.ndarray
-    assert type(pickle.loads(pickle.dumps(one))) is np.ndarray
-    assert type(nd.ones(3).asnumpy()) is np.ndarray
+    assert (one + 1).tolist() == [1.5]
+    assert type(one.sum()) is np.float32
+    for other in (one + np.ones(3), nd.ones((3, 1)).asnumpy() + np.ones(2),
+                  pickle.loads(pickle.dumps(one)), nd.ones(3).asnumpy(),
+                  nd.ones((2, 2)).asnumpy(), nd.ones((2, 3, 1)).asnumpy()):
+        assert type(other) is np.ndarray
+    for many in (nd.ones(3).asnumpy(), nd.ones((3, 1)).asnumpy()):
+        for convert in (float, int):
+            with pytest.raises(TypeError):
+                convert(many)
+
+
+@pytest.mark.parametrize("make", [
+    lambda like: nd.ones(2).astype(like), lambda like: nd.zeros(2, dtype=like),
+    lambda like: nd.empty(2, dtype=like),
+    lambda like: nd.array([1, 2], dtype=like)])
+@pytest.mark.filterwarnings("ignore:in the future the `.dtype` attribute")
+def test_an_ndarray_stands_for_its_type(make):
+    assert make(nd.ones(3, dtype="float16")).dtype is np.float16
+
+
+@pytest.mark.filterwarnings("ignore:NumPy will stop allowing conversion")
+def test_integers_wrap_as_they_did():
+    assert nd.array([-1, 256], dtype="uint8").asnumpy().tolist() == [255, 0]
+    assert nd.array([2**31], dtype="int32").asnumpy().tolist() == [-2**31]
+    x = nd.zeros(2, dtype="uint8")
+    x[:] = [-1, 3]
+    assert x.asnumpy().tolist() == [255, 3]
+    assert mx.np.array([-1], dtype="uint8").asnumpy().tolist() == [255]
     with pytest.raises(TypeError):
-        float(nd.ones(3).asnumpy())
+        nd.array([2**70], dtype="uint8")
 
 
-def test_numbers_of_numpy_are_numbers():
+def test_numpy_does_what_the_functions_of_mxnet_cannot():
+    x = mx.np.array([1.0, 2.0])
+    first, second = np.broadcast_arrays(x, 3)
+    assert (first.tolist(), second.tolist()) == ([1, 2], [3, 3])
+    assert np.concatenate([x, np.zeros(1)]).tolist() == [1, 2, 0]
+    assert (np.ones(2) + x).tolist() == [2, 3]
+    assert np.add.reduce(x) == 3
+    total = np.ones(2)
+    total += x
+    assert total.tolist() == [2, 3]
+    assert isinstance(np.dot(x, x), mx.np.ndarray)  # MXNet can
+    with pytest.raises(ValueError, match="shape mismatch"):
+        np.broadcast_arrays(x, np.ones(3))
+
+
+def test_numpy_keeps_out_where_something_would_be_lost():
+    x = mx.np.ones(2)
+    with pytest.raises(TypeError):
+        np.add(np.ones(2), 1, out=x)
+    x.attach_grad()
+    with mx.autograd.record(), pytest.raises(TypeError):
+        np.ones(2) + x
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
     """NumPy 2 writes np.int64(2) where MXNet expects 2."""
     assert nd.zeros((np.int64(2), np.int32(3))).shape == (2, 3)
     x = nd.arange(12).reshape((3, 4))
@@ -37,6 +92,11 @@ def test_numbers_of_numpy_are_numbers():
     assert x[np.int64(1)].asnumpy().tolist() == [0] * 4
     data = mx.sym.var("data").reshape((np.int64(2), -1))
     assert data.infer_shape(data=(4, 3))[1] == [(2, 6)]
+    file = tmp_path / "some.csv"
+    file.write_text("1,2\n3,4\n")
+    batches = mx.io.CSVIter(data_csv=str(file), batch_size=np.int64(2),
+                            data_shape=(np.int64(2),))
+    assert batches.next().data[0].asnumpy().tolist() == [[1, 2], [3, 4]]
     for hybrid in (False, True):
         net = nn.HybridSequential()
         net.add(nn.Dense(np.int64(10)))
