@@ -2,7 +2,7 @@
 
 Once it is installed, ``import mxnet`` works by itself: Python's start puts
 `finder` before its own finders. `python -m d2lzh_compat script.py` runs a
-script that needs more; see docs/old-projects.md.
+script that needs more; see docs/old-scripts.md.
 
 Nothing is imported here, for every start of Python comes by.
 """

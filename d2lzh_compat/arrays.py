@@ -25,10 +25,10 @@ def check_arrays() -> None:
             "mx.npx.reset_np() and make the network anew")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """`value` with Python's numbers in the place of NumPy's."""
     if type(value) in (tuple, list):
-        return type(value)(map(_plain, value))
+        return type(value)(map(plain, value))
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -39,7 +39,7 @@ def _mend_var(symbol: Any) -> None:
     @functools.wraps(var)
     def mended(name: str, attr: Any = None, shape: Any = None, *args: Any,
                **kwargs: Any) -> Any:
-        return var(name, attr, _plain(shape), *args, **kwargs)
+        return var(name, attr, plain(shape), *args, **kwargs)
 
     for module in (symbol, symbol.symbol):
         module.var = module.Variable = mended
@@ -47,7 +47,7 @@ def _mend_var(symbol: Any) -> None:
 
 def _as_text(value: Any) -> str:
     # The text of a NumPy number by itself has always been the number's.
-    return str(_plain(value) if type(value) in (tuple, list) else value)
+    return str(plain(value) if type(value) in (tuple, list) else value)
 
 
 def _to_numpy(array: Any, dtype: Any = None, copy: bool | None = None

@@ -17,28 +17,23 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class _Loader:
-    """The loader that Python found, and what we do besides."""
+def _mending(loader: Any) -> Any:
+    """The loader that Python found, which mends what it has executed."""
+    import copy
 
-    def __init__(self, loader: Any) -> None:
-        self.loader = loader
+    # One of the same class, as tools that complete names want it.
+    mending = copy.copy(loader)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.loader, name)
-
-    def create_module(self, spec: Any) -> Any:
-        return self.loader.create_module(spec)
-
-    def exec_module(self, module: Any) -> None:
+    def exec_module(module: Any) -> None:
         # As Python would have it without the finder.
-        module.__loader__ = module.__spec__.loader = self.loader
+        module.__loader__ = module.__spec__.loader = loader
         if module.__name__ == "d2lzh":
-            self.loader.exec_module(module)
+            loader.exec_module(module)
             import d2lzh_ext  # noqa: F401  (puts its functions into d2lzh)
             return
 
         def load() -> Any:
-            self.loader.exec_module(module)
+            loader.exec_module(module)
             return module
 
         from d2lzh_compat import mxnet
@@ -46,6 +41,9 @@ class _Loader:
             mxnet.load_mxnet(load)
         else:
             mxnet.load_module(load)
+
+    mending.exec_module = exec_module
+    return mending
 
 
 class Finder:
@@ -61,7 +59,7 @@ class Finder:
         from importlib.machinery import PathFinder
         spec: Any = PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader)
+            spec.loader = _mending(spec.loader)
         return spec
 
 

@@ -2,21 +2,21 @@
 
 * They have a stand-in for NumPy with the removed names.
 * `_WORDS` lists what a file must say instead of what it says.
-* Totals of metrics are float64 and results plain floats, as NumPy 1 had them:
-  with NumPy 2, 0.0 + np.float32(1) is float32.
 * Gluon's MNIST and FashionMNIST find their files, where the course is at hand.
 """
 from __future__ import annotations
 
+import contextlib
 import functools
-import importlib.util
+import importlib
 import sys
 import types
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from d2lzh_compat import metrics
+from d2lzh_compat.arrays import array, plain
 from d2lzh_compat.removed import numpy_with_names
 from d2lzh_compat.rewording import Changes, reword
 
@@ -66,77 +66,19 @@ _WORDS: dict[str, dict[str, Changes]] = {
     "mxnet.recordio": {"pack": _BYTES, "pack_img": _BYTES},
     "mxnet.symbol.numpy._symbol": {"pad": _NO_TYPE},
 }
-_numpy = numpy_with_names()
-
-
-class _Total(float):
-    """A total that NumPy's float32 cannot make one of its own kind."""
-
-    def __add__(self, other: Any) -> Any:
-        return float(self) + _wide(other)
-
-    def __sub__(self, other: Any) -> Any:
-        return float(self) - _wide(other)
-
-    def __mul__(self, other: Any) -> Any:
-        return float(self) * _wide(other)
-
-    def __truediv__(self, other: Any) -> Any:
-        return float(self) / _wide(other)
-
-
-def _wide(value: Any) -> Any:
-    """A number of NumPy as one of Python."""
-    return value.item() if isinstance(value, np.generic) else value
-
-
-class _TotalOf:
-    """An attribute that is a `_Total` where it is a float."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __get__(self, metric: Any, owner: Any = None) -> Any:
-        if metric is None:
-            return self
-        try:
-            value = vars(metric)[self.name]
-        except KeyError:
-            raise AttributeError(self.name) from None
-        return _Total(value) if isinstance(value, float) else value
-
-    def __set__(self, metric: Any, value: Any) -> None:
-        vars(metric)[self.name] = _wide(value)
-
-
-def _mend_metrics(module: Any) -> None:
-    def plain(get: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        @functools.wraps(get)
-        def mended(self: Any) -> Any:
-            names, values = get(self)
-            return names, ([*map(_wide, values)] if isinstance(values, list)
-                           else _wide(values))
-
-        return mended
-
-    for name in ("sum_metric", "global_sum_metric", "num_inst",
-                 "global_num_inst"):
-        setattr(module.EvalMetric, name, _TotalOf(name))
-    for kind in vars(module).values():
-        if isinstance(kind, type) and issubclass(kind, module.EvalMetric):
-            for name in {"get", "get_global"} & vars(kind).keys():
-                setattr(kind, name, plain(vars(kind)[name]))
+_numpy: Any = numpy_with_names()
+_numpy.array = array
 
 
 def _mend_random(mxnet: Any) -> None:
     """Let a size be a number of NumPy, which is compared with ()."""
-    def plain_size(draw: Any, place: int) -> Any:
+    def plain_size(draw: Any, size: str, place: int) -> Any:
         @functools.wraps(draw)
         def mended(*args: Any, **kwargs: Any) -> Any:
-            if "size" in kwargs:
-                kwargs["size"] = _wide(kwargs["size"])
+            if size in kwargs:
+                kwargs[size] = plain(kwargs[size])
             elif len(args) > place:
-                args = (*args[:place], _wide(args[place]), *args[place + 1:])
+                args = (*args[:place], plain(args[place]), *args[place + 1:])
             return draw(*args, **kwargs)
 
         return mended
@@ -149,9 +91,9 @@ def _mend_random(mxnet: Any) -> None:
                     and draw.__module__ == module.__name__):
                 code = draw.__code__
                 names = code.co_varnames[:code.co_argcount]
-                if "size" in names:
-                    setattr(module, name,
-                            plain_size(draw, names.index("size")))
+                for size in {"size", "batch_shape"} & {*names}:
+                    setattr(module, name, plain_size(
+                        draw, size, names.index(size)))
 
 
 def _mend_data_sets(vision: Any) -> None:
@@ -165,7 +107,7 @@ def _mend_data_sets(vision: Any) -> None:
 
         @functools.wraps(download)
         def get_data(self: Any) -> None:
-            if importlib.util.find_spec("d2lzh_ext"):
+            with contextlib.suppress(ImportError):  # it, or what it needs
                 importlib.import_module("d2lzh_ext")
             found = kind._get_data
             (download if found is get_data else found)(self)
@@ -199,23 +141,24 @@ def mend_module(module: types.ModuleType,
     for name, value in list(vars(module).items()):
         if id(value) in found:
             setattr(module, name, found[id(value)])
-        elif name == "onnx" and isinstance(value, types.ModuleType):
+        elif getattr(value, "__name__", "") == name == "onnx":
             setattr(module, name, _onnx_with_mapping(value))
 
 
 def mend(mxnet: Any) -> None:
     """Mend what is imported with MXNet."""
+    loaded = [module for name, module in list(sys.modules.items())
+              if name.startswith("mxnet.") and module is not None]
     reworded = {}
-    for name, changes in _WORDS.items():
-        reworded.update(reword(sys.modules[name], changes))
+    for module in loaded:
+        reworded.update(reword(module, _WORDS.get(module.__name__, {})))
     replaced = {id(old): new for old, new in reworded.items()}
-    for name, module in list(sys.modules.items()):
-        if name.startswith("mxnet.") and module is not None:
-            mend_module(module, replaced)
+    for module in loaded:
+        mend_module(module, replaced)
     operators = mxnet.contrib.onnx.onnx2mx._import_helper._convert_map
     for name, function in operators.items():
         operators[name] = reworded.get(function, function)
     if not isinstance(0.0 + np.float32(0), np.float64):
-        _mend_metrics(mxnet.metric)
+        metrics.mend(mxnet.metric)
     _mend_random(mxnet)
     _mend_data_sets(mxnet.gluon.data.vision)

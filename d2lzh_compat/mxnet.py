@@ -7,7 +7,8 @@
   two names that MXNet takes from it.
 * The workers of a Gluon DataLoader are forks, as they were before Python
   3.14: MXNet sends them arrays that only a fork can take along.
-* `openmp`, `arrays`, `modules` and `operators` say what else is mended.
+* `openmp`, `arrays`, `modules`, `operators` and `custom` say what else is
+  mended.
 """
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from d2lzh_compat import arrays, modules, operators
+from d2lzh_compat import arrays, custom, modules, operators
 from d2lzh_compat.openmp import one_thread_after_fork, openmp_settings
 from d2lzh_compat.removed import numpy_names
 
@@ -119,6 +120,7 @@ def _mend(mxnet: Any) -> None:
     arrays.mend(mxnet)
     modules.mend(mxnet)
     operators.mend(mxnet)
+    custom.mend(mxnet)
     if sys.version_info >= (3, 14) and platform.system() == "Linux":
         _fork_workers(mxnet.gluon.data.dataloader)
     mend_ipython()
@@ -146,16 +148,17 @@ def _distutils() -> Iterator[None]:
     module = types.ModuleType("distutils.version")
     vars(package).update(__path__=[], version=module)
     vars(module).update(StrictVersion=_Version, LooseVersion=_Version)
-    before = {name: sys.modules.pop(name, None)
-              for name in ("distutils", "distutils.version")}
-    sys.modules.update({"distutils": package, "distutils.version": module})
+    ours = {"distutils": package, "distutils.version": module}
+    before = {name: sys.modules[name] for name in ours.keys() & sys.modules}
+    sys.modules.update(ours)
     try:
         yield
     finally:
-        for name, found in before.items():
-            del sys.modules[name]
-            if found:
-                sys.modules[name] = found
+        for name, stand_in in ours.items():
+            # setuptools puts its own there, if it is imported meanwhile.
+            if sys.modules.get(name) is stand_in:
+                del sys.modules[name]
+        sys.modules.update(before)
 
 
 @contextlib.contextmanager
@@ -172,10 +175,10 @@ def _clear_errors() -> Iterator[None]:
             f"`pip install {error.name}`.") from error
     except OSError as error:
         raise ImportError(_library_error(error)) from error
-    # A RuntimeError where it looks for a function by its name; MXNet's own
-    # errors, of a port that is taken say, are such as well.
+    # A RuntimeError where it looks for a function by its name; others are of
+    # MXNet itself, a port that is taken say, or of two threads that import.
     except (AttributeError, RuntimeError) as error:
-        if type(error).__module__.startswith("mxnet."):
+        if "numpy" not in str(error).lower():
             raise
         raise ImportError(
             f"MXNet 1.9.1 does not work with NumPy {np.__version__}: "
@@ -200,8 +203,16 @@ def load_mxnet(load: Callable[[], Any]) -> None:
         ImportError: MXNet, or a library it needs, is not there; the message
             names the cure.
     """
+    before = {*sys.modules}
     with _loading():
-        _mend(load())
+        try:
+            _mend(load())
+        except BaseException:
+            # Half of it would stay, and fail in another way the next time.
+            for name in {*sys.modules} - before:
+                if name.startswith("mxnet."):
+                    del sys.modules[name]
+            raise
 
 
 def load_module(load: Callable[[], Any]) -> None:

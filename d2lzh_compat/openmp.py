@@ -58,7 +58,7 @@ def openmp_settings() -> Iterator[None]:
         yield
     finally:
         for name in added:
-            del os.environ[name]
+            os.environ.pop(name, None)
 
 
 def one_thread_after_fork() -> None:

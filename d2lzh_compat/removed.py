@@ -47,6 +47,10 @@ MODULES: dict[str, dict[str, str]] = {
         "asfarray": "np.asarray(..., dtype=float)",
         "typeDict": "np.sctypeDict", "math": "math", "warnings": "warnings",
         "fromstring": "np.frombuffer(...).copy()",
+        # There still, but not for lists of different lengths.
+        **{name: f"np.{name}(..., dtype=object)" for name in (
+            "array", "asarray", "asanyarray")},
+        "save": "np.save(file, np.array(..., dtype=object))",
         **{name: f"np.exceptions.{name}" for name in (
             "AxisError", "ComplexWarning", "RankWarning", "TooHardError",
             "VisibleDeprecationWarning")}},
@@ -211,7 +215,7 @@ def numpy_names() -> Iterator[None]:
         yield
     finally:
         for name in added:
-            delattr(np, name)
+            vars(np).pop(name, None)
 
 
 def numpy_with_names() -> types.ModuleType:

@@ -119,3 +119,16 @@ except ModuleNotFoundError as error:
     print(error.name)
 """)
     assert done.stdout == "mxnet\n", done.stderr
+
+
+def test_editors_find_names_without_an_import(site):
+    """Jupyter's completion asks the loader's class for the source."""
+    pytest.importorskip("jedi")
+    done = run(site, """
+import jedi
+here = jedi.InterpreterEnvironment()
+for code in ("import mxnet; mxnet.metr", "from d2lzh import train_ch5"):
+    print(jedi.Script(code, environment=here).complete()[0].name)
+print("mxnet" in sys.modules)
+""")
+    assert done.stdout == "metric\ntrain_ch5\nFalse\n", done.stderr

@@ -8,10 +8,12 @@ import importlib
 import json
 import math
 import pickle
+import runpy
 import subprocess
 import sys
 import types
 import warnings
+from pathlib import Path
 
 import mxnet as mx
 import numpy as np
@@ -50,7 +52,7 @@ def test_every_metric_is_here():
 
 @pytest.mark.parametrize("name", METRICS)
 def test_totals_of_metrics_are_float64(name):
-    """As NumPy 1 had them, digit for digit; and results are plain floats."""
+    """As NumPy 1 had them, digit for digit; and shown as it showed them."""
     settings, classes = METRICS[name]
     make = getattr(mx.metric, name)
     rng = np.random.default_rng(0)
@@ -126,7 +128,59 @@ def test_a_readers_own_metric():
     assert metric.get() == ("own", 2.5)
     both = mx.metric.CompositeEvalMetric([metric, mx.metric.Loss()])
     assert str(both.get_name_value()[0]) == "('own', 2.5)"
-    assert not hasattr(object.__new__(_Own), "sum_metric")
+    with pytest.raises(AttributeError, match="'_Own' object has no"):
+        object.__new__(_Own).sum_metric  # noqa: B018
+
+
+def _added(metric, number, times=3_000):
+    for _ in range(times):
+        metric.sum_metric += number
+        metric.num_inst += 1
+    return metric.get()[1]
+
+
+@pytest.mark.parametrize("number", [
+    np.float32(0.1), np.array(0.1, "float32"), np.float16(0.1)])
+def test_what_a_readers_metric_may_add(number):
+    """An array without axes is what `asnumpy()` of mx.np gives."""
+    metric = mx.metric.EvalMetric("own")
+    assert _added(metric, number) == pytest.approx(float(number), 1e-12)
+    # As with NumPy 1, they are numbers of NumPy.
+    assert metric.sum_metric.dtype == metric.get()[1].dtype == "float64"
+    metric.num_inst = 0
+    with np.errstate(all="ignore"):
+        assert math.isinf(metric.sum_metric / metric.num_inst)
+    assert b"d2lzh" not in pickle.dumps([metric, metric.sum_metric])
+
+
+def test_totals_in_a_list():
+    """The metric of MXNet's example of SSD, and GluonCV's, have one each."""
+    metric = mx.metric.EvalMetric("own")
+    metric.sum_metric = [0.0, 0.0]
+    for _ in range(3_000):
+        metric.sum_metric[1] += np.float32(0.1)
+    assert metric.sum_metric[1] / 3_000 == np.float64(np.float32(0.1))
+
+
+def test_what_a_readers_metric_gives_is_shown_as_ever():
+    """GluonCV's metrics of detection and segmentation return such."""
+    class Each(_Own):
+        def get(self):
+            return ["a", "b"], [np.float64(0.5), np.float32(0.25)]
+
+    class Both(_Own):
+        def get(self):
+            return np.float64(0.5), np.mean([0.25])
+
+    assert str(Each("each")) == "EvalMetric: {'a': 0.5, 'b': 0.25}"
+    assert repr(Both("both").get()) == "(0.5, 0.25)"
+
+
+def test_arrays_as_totals_keep_their_kind():
+    metric = mx.metric.EvalMetric("own")
+    assert _added(metric, np.ones(2, "float32"), 2).dtype == "float32"
+    metric.reset()
+    assert isinstance(_added(metric, nd.ones(2), 2), nd.NDArray)
 
 
 @pytest.mark.parametrize("size", [(8, 8), (8, 8, 3)])
@@ -249,6 +303,17 @@ def test_random_numbers_are_checked():
         buckets=[0, 1], probs=[0.5, 0.5], nsamples=10_000)
 
 
+def test_an_onnx_that_has_its_tables(monkeypatch):
+    """Before 1.13 it had nothing to make them from."""
+    dtype = np.dtype("float32")
+    mapping = types.SimpleNamespace(TENSOR_TYPE_TO_NP_TYPE={1: dtype})
+    onnx = types.ModuleType("onnx")
+    vars(onnx).update(helper=object(), TensorProto=None, mapping=mapping)
+    monkeypatch.setitem(sys.modules, "onnx", onnx)
+    tables = runpy.run_path(str(Path(modules.__file__).with_name("onnx.py")))
+    assert tables["NP_TYPE_TO_TENSOR_TYPE"] == {dtype: 1}
+
+
 def test_modules_that_come_later_have_the_names_as_well():
     done = run("""
 import sys
@@ -261,6 +326,16 @@ assert "unicode_" not in vars(numpy) and amp.amp.np is not numpy or (
 print(amp.amp.np.asscalar(numpy.ones(1)))
 """)
     assert done.stdout == "1.0\n", done.stderr
+
+
+def test_modules_of_mxnet_are_themselves():
+    for module in list(sys.modules.values()):
+        if getattr(module, "__name__", "").startswith("mxnet."):
+            for found in vars(module).values():
+                name = getattr(found, "__name__", "")
+                if isinstance(found, types.ModuleType) and name.startswith(
+                        "mxnet."):
+                    assert sys.modules[name] is found
 
 
 WORDS = [(module, path) for module, changes in modules._WORDS.items()
