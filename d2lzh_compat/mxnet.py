@@ -1,4 +1,4 @@
-"""Import MXNet 1.9.1 on today's Python, whole.
+"""Import MXNet 1.9.1 on today's Python, and mend it.
 
 * NumPy has removed names that MXNet asks for. While it is imported they
   stand on NumPy itself, which is then left as it was found; from then on
@@ -7,8 +7,8 @@
   two names that MXNet takes from it.
 * The workers of a Gluon DataLoader are forks, as they were before Python
   3.14: MXNet sends them arrays that only a fork can take along.
-* `openmp`, `arrays`, `modules`, `operators` and `custom` say what else is
-  mended.
+* `openmp`, `arrays`, `drawing`, `modules`, `metrics`, `operators` and `custom`
+  say what else is mended.
 """
 from __future__ import annotations
 
