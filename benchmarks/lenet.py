@@ -31,6 +31,16 @@ def quietly(function: Callable[[], Any]) -> str:
     return printed.getvalue()
 
 
+def read_idx(path: Path) -> Any:
+    """The package's function, without MXNet, which the package imports."""
+    spec = importlib.util.spec_from_file_location(
+        "idx", ROOT / "d2lzh_ext" / "idx.py")
+    assert spec and spec.loader
+    idx = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(idx)
+    return idx.read_idx(path)
+
+
 def d2lzh_ext(plain_graph: bool = False) -> Epoch:
     """This project: its network, loader and trainer.
 
@@ -123,16 +133,10 @@ def torch(in_memory: bool) -> Epoch:
     from torch import nn
     from torch.utils.data import DataLoader, TensorDataset
 
-    # By its file, for the package itself would import MXNet.
-    spec = importlib.util.spec_from_file_location(
-        "idx", ROOT / "d2lzh_ext" / "idx.py")
-    assert spec and spec.loader
-    idx = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(idx)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
 
     def read(name: str) -> Any:
-        return torch.from_numpy(np.array(idx.read_idx(
+        return torch.from_numpy(np.array(read_idx(
             ROOT / "data" / "fashion-mnist" / f"{name}-ubyte.gz")))
 
     def batches(part: str, shuffle: bool) -> Any:

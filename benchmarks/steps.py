@@ -109,10 +109,9 @@ def torch(network: str, count: int, channels_last: bool = False) -> float:
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     torch.manual_seed(0)
-    read_idx = lenet.load("idx").read_idx
     folder = lenet.ROOT / "data" / "fashion-mnist"
     images, labels = (
-        torch.from_numpy(np.array(read_idx(folder / f"train-{name}.gz")))
+        torch.from_numpy(np.array(lenet.read_idx(folder / f"train-{name}.gz")))
         for name in ("images-idx3-ubyte", "labels-idx1-ubyte"))
     images, labels = images[:, None], labels.long()
     batch_size, side = SIZES[network]

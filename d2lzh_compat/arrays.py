@@ -78,8 +78,14 @@ class _OneNumber(np.ndarray):  # type: ignore[type-arg]
     def __int__(self) -> int:
         return int(self.item()) if self.size == 1 else super().__int__()
 
+    def __complex__(self) -> complex:
+        return complex(self.item()) if self.size == 1 else (
+            super().__complex__())
+
     def __array_wrap__(self, array: Any, context: Any = None,
                        return_scalar: bool = False) -> Any:
+        if array is self:  # += and out=
+            return self
         if return_scalar:
             return array[()]
         return array.view(_OneNumber if _is_number(array) else np.ndarray)
@@ -116,16 +122,19 @@ def array(object: Any, dtype: Any = None, **kwargs: Any) -> Any:
     try:
         return np.array(object, dtype, **kwargs)
     except OverflowError:
-        values = np.array(object, **kwargs)
-        if values.dtype == "O":  # what 64 bits do not hold never wrapped
-            raise
-        return values.astype(dtype)
+        # What 64 bits do not hold, infinity say, never wrapped.
+        return np.array(object, np.int64, **kwargs).astype(dtype)
 
 
 def _values(argument: Any, array_type: Any) -> Any:
-    """An argument with NumPy's arrays in the place of MXNet's."""
+    """An argument with NumPy's arrays in the place of MXNet's.
+
+    They are copies, in which a function that writes must not write.
+    """
     if isinstance(argument, array_type):
-        return argument.asnumpy()
+        values = argument.asnumpy()
+        values.flags.writeable = False
+        return values
     if type(argument) in (list, tuple):
         return type(argument)(_values(each, array_type) for each in argument)
     return argument
@@ -146,10 +155,13 @@ def _mend_dispatch(mxnet: Any) -> None:
         @functools.wraps(by_mxnet)
         def mended(self: Any, *call: Any, **kwargs: Any) -> Any:
             found = NotImplemented
-            # NumPy's result would have no gradient.
-            with (contextlib.nullcontext() if mxnet.autograd.is_recording()
-                  else contextlib.suppress(Exception)):
+            try:
                 found = by_mxnet(self, *call, **kwargs)
+            except mxnet.MXNetError:
+                raise  # of wrong values, or of an operator before, only once
+            except Exception:
+                if mxnet.autograd.is_recording():
+                    raise  # NumPy's result would have no gradient
             return by_numpy(*call, **kwargs) if (
                 found is NotImplemented) else found
 
@@ -165,8 +177,11 @@ def _mend_dispatch(mxnet: Any) -> None:
 
     mend("__array_function__", lambda function, types, args, kwargs:
          compute(function, args, kwargs))
+    # `at` of older NumPys writes where nobody may.
     mend("__array_ufunc__", lambda ufunc, method, *inputs, **kwargs:
-         compute(getattr(ufunc, method), inputs, kwargs))
+         NotImplemented if (
+             method == "at" and isinstance(inputs[0], array_type))
+         else compute(getattr(ufunc, method), inputs, kwargs))
 
 
 def mend(mxnet: Any) -> None:

@@ -62,6 +62,7 @@ _MATH = {name for name in vars(math) if not name.startswith("_")}
 
 Place = tuple[str, int]  # a file and a line
 
+_NOTHING = "d2lzh_compat: no removed name was asked for.\n"
 # What was used: the old name, today's spelling, the place.
 _notes: set[tuple[str, str, str, int]] = set()
 # With the runner, a file to which its child processes write theirs.
@@ -86,11 +87,11 @@ def asked(owner: Any, name: Any, place: Place) -> Any:
         names = MODULES.get(module, {}) if isinstance(module, str) else {}
         if name not in names:
             return owner
+        if module == "numpy" and name in _OBJECTS:
+            return _making_objects(place, name, getattr(owner, name))
         full = f"{module}.{name}"
         if full == "numpy.fromstring":
             found = functools.partial(_fromstring, place)
-        elif module == "numpy" and name in _OBJECTS:
-            found = functools.partial(_of_objects, place, name)
         # Not hasattr(): it makes NumPy 1.20 to 1.23 and Python 3.9 warn.
         elif name in vars(owner):
             return owner
@@ -123,22 +124,29 @@ def _fromstring(place: Place, *args: Any, sep: str = "", **kwargs: Any
     return value("numpy", "fromstring")(*args, sep=sep, **kwargs)
 
 
-def _of_objects(place: Place, name: str, *args: Any, **kwargs: Any) -> Any:
+def _of_objects(place: Place, name: str, function: Any, *args: Any,
+                **kwargs: Any) -> Any:
     """A function that made arrays of objects where lengths differ."""
-    import numpy as np
-
-    function = getattr(np, name)
     try:
         return function(*args, **kwargs)
     except ValueError as error:
-        if "inhomogeneous" not in str(error):
+        if "inhomogeneous" not in str(error) or (
+                name != "save" and (len(args) > 1 or "dtype" in kwargs)):
             raise
         _note(f"numpy.{name}", MODULES["numpy"][name], place)
         if name != "save":
             return function(*args, dtype=object, **kwargs)
+        import numpy as np
+
         file, values, *others = args
         return function(file, np.asanyarray(values, dtype=object), *others,
                         **kwargs)
+
+
+@functools.lru_cache(None)  # for loops
+def _making_objects(place: Place, name: str, function: Any) -> Any:
+    return types.SimpleNamespace(**{name: functools.update_wrapper(
+        functools.partial(_of_objects, place, name, function), function)})
 
 
 @functools.lru_cache(None)
@@ -167,8 +175,8 @@ def _is_number(array: Any) -> bool:
 def number(function: Any, array: Any, place: Place) -> Any:
     """What the builtin `function`, or one of `math`, is to take."""
     # Not `in`: it would compare an array, in `array.sqrt(x)`.
-    if (any(function is each for each in (float, int, complex, math))
-            and _is_number(array)):
+    if _is_number(array) and any(
+            function is each for each in (float, int, complex, math)):
         name = "math.*" if function is math else function.__name__
         _note(f"{name}(array of one number)", f"{name}(array.item())", place)
         return array.item()
@@ -177,6 +185,9 @@ def number(function: Any, array: Any, place: Place) -> Any:
 
 def text(template: str, values: Any, place: Place) -> Any:
     """What ``template %`` is to take."""
+    if not any(map(_is_number, values if isinstance(values, tuple)
+                   else [values])):
+        return values
     kinds = [kind for stars, kind in re.findall(
         r"%(?:\(.*?\))?[-+ #0]*((?:\*|\d+)?(?:\.(?:\*|\d+))?)[hlL]?(.)",
         template) for kind in [*"d" * stars.count("*"), kind] if kind != "%"]
@@ -192,8 +203,8 @@ def text(template: str, values: Any, place: Place) -> Any:
     return one(kinds[0], values) if len(kinds) == 1 else values
 
 
-def element(array: Any, index: Any, new: Any, place: Place) -> Any:
-    """What ``array[index] =`` is to take."""
+def element(new: Any, array: Any, index: Any, place: Place) -> Any:
+    """What ``array[index] =`` is to take, which is computed first."""
     if (_is_number(new) and type(array) is sys.modules["numpy"].ndarray
             and not array.dtype.hasobject):
         with contextlib.suppress(Exception):  # its own line will raise it
@@ -278,8 +289,9 @@ class OldNames(ast.NodeTransformer):
             function: Any = node.func.value
         else:
             function = node.func
-        if name == "getattr" and len(args) == 2 and all(
-                map(_repeatable, args)):
+        if (name == "getattr" and len(args) == 2
+                and "AttributeError" not in self.caught
+                and all(map(_repeatable, args))):
             args[0] = self.call(node, "asked", *args)
         elif isinstance(function, ast.Name) and (
                 function is not node.func
@@ -304,8 +316,8 @@ class OldNames(ast.NodeTransformer):
                 and not isinstance(node.value, ast.Constant)
                 and _repeatable(target.value) and _repeatable(target.slice)):
             node.value = self.call(
-                node, "element", _loaded(target.value),
-                _loaded(target.slice), node.value)
+                node, "element", node.value, _loaded(target.value),
+                _loaded(target.slice))
         return node
 
     def visit_match_case(self, node: Any) -> Any:
@@ -327,8 +339,14 @@ def _loaded(node: Any) -> Any:
 
 def compiled(source: Any, file: str) -> types.CodeType:
     """The code of a file that asks this module for removed names."""
-    tree = OldNames(file).visit(ast.parse(source, file))
-    code: types.CodeType = compile(tree, file, "exec", dont_inherit=True)
+    limit = sys.getrecursionlimit()
+    # `elif` for `elif` and `+` for `+`, a tree goes deeper.
+    sys.setrecursionlimit(max(limit, 5000))
+    try:
+        tree = OldNames(file).visit(ast.parse(source, file))
+        code: types.CodeType = compile(tree, file, "exec", dont_inherit=True)
+    finally:
+        sys.setrecursionlimit(limit)
     return code
 
 
@@ -374,6 +392,13 @@ class _Finder:
         return None
 
 
+def _near(path: str) -> str:
+    with contextlib.suppress(OSError, ValueError):  # no folder, two drives
+        near = os.path.relpath(path)
+        return path if near.startswith("..") else near
+    return path
+
+
 def report() -> str:
     """Which removed names were used where, and what to write today."""
     notes = set(_notes)
@@ -381,12 +406,11 @@ def report() -> str:
         with open(_shared, encoding="utf-8") as file:
             notes.update(tuple(json.loads(line)) for line in file)
     if not notes:
-        return "d2lzh_compat: no removed name was asked for.\n"
+        return _NOTHING
     lines: dict[tuple[str, str], dict[str, list[int]]] = {}
     for name, spelling, path, line in sorted(notes):
-        near = os.path.relpath(path)
         lines.setdefault((name, spelling), {}).setdefault(
-            path if near.startswith("..") else near, []).append(line)
+            _near(path), []).append(line)
     rows = [(name, spelling, "; ".join(
         f"{path}:{', '.join(map(str, at))}" for path, at in places.items()))
         for (name, spelling), places in lines.items()]
@@ -469,7 +493,7 @@ def _options(args: list[str]) -> tuple[list[str], str, list[str]]:
             print(_USAGE, end="")
             sys.exit()
         else:
-            break
+            args.clear()
     if not args:
         sys.stderr.write(_USAGE)
         sys.exit(2)
@@ -528,12 +552,14 @@ def main() -> None:
     packages, module, args = _options(sys.argv[1:])
     handle, _shared = tempfile.mkstemp(prefix="d2lzh_old_names_")
     os.close(handle)
-    process = os.getpid()
+    process, whole = os.getpid(), False
 
     def at_exit() -> None:
         if os.getpid() == process:  # and not a fork
-            sys.stderr.write(report())
+            text = report()
             os.remove(_shared)
+            if whole or text != _NOTHING:
+                sys.stderr.write(text)
 
     atexit.register(at_exit)
     sys.argv[:] = args
@@ -546,7 +572,12 @@ def main() -> None:
     with _own_traceback(code):
         script, found = (_start_module if module else _start_script)(args[0])
         code.append(found)
-        exec(found, vars(script))
+        try:
+            exec(found, vars(script))
+        except SystemExit as error:
+            whole = not error.code
+            raise
+    whole = True
 
 
 # For notebooks and programs.
@@ -562,6 +593,11 @@ class _Cells(OldNames):
         cells = self.shell.history_manager.input_hist_parsed  # with none, 0
         self.file = f"cell {len(cells) - 1}"
         return self.generic_visit(node)
+
+
+class _PutBack(contextlib.ExitStack):
+    def _ipython_display_(self) -> None:
+        """Show nothing under the cell."""
 
 
 def put_back(*packages: str) -> contextlib.ExitStack:
@@ -580,7 +616,7 @@ def put_back(*packages: str) -> contextlib.ExitStack:
     file = sys._getframe(1).f_globals.get("__file__")
     finder = _install(os.path.dirname(os.path.abspath(file)) if file
                       else os.getcwd(), packages)
-    stack = contextlib.ExitStack()
+    stack = _PutBack()
     stack.callback(lambda: sys.stderr.write(report()))
     stack.callback(sys.meta_path.remove, finder)
     ipython: Any = sys.modules.get("IPython")

@@ -38,6 +38,13 @@ def test_arrays_of_one_number_are_arrays():
                 convert(many)
 
 
+def test_in_place_is_the_same_array():
+    for one in (nd.ones((3, 1)).asnumpy(), nd.ones((3, 1)).asnumpy().T):
+        same = one
+        one += 1
+        assert np.add(one, 1, out=one) is one is same
+
+
 @pytest.mark.parametrize("make", [
     lambda like: nd.ones(2).astype(like), lambda like: nd.zeros(2, dtype=like),
     lambda like: nd.empty(2, dtype=like),
@@ -55,8 +62,10 @@ def test_integers_wrap_as_they_did():
     x[:] = [-1, 3]
     assert x.asnumpy().tolist() == [255, 3]
     assert mx.np.array([-1], dtype="uint8").asnumpy().tolist() == [255]
-    with pytest.raises(TypeError):
-        nd.array([2**70], dtype="uint8")
+    for value, dtype in ((2**70, "uint8"), (2**64 - 1, "int64"),
+                         (float("inf"), "int32"), (1e30, "int32")):
+        with pytest.raises(TypeError):
+            nd.array([value], dtype=dtype)
 
 
 def test_numpy_does_what_the_functions_of_mxnet_cannot():
@@ -78,9 +87,27 @@ def test_numpy_keeps_out_where_something_would_be_lost():
     x = mx.np.ones(2)
     with pytest.raises(TypeError):
         np.add(np.ones(2), 1, out=x)
+    with pytest.raises(TypeError):
+        np.add.at(x, 0, 1)
+    for write in (lambda: np.put(x, 0, 2),
+                  lambda: np.copyto(x, np.zeros(2)),
+                  lambda: np.cumsum(np.ones(2), 0, None, x)):
+        with pytest.raises(ValueError, match="read-only"):
+            write()
     x.attach_grad()
     with mx.autograd.record(), pytest.raises(TypeError):
         np.ones(2) + x
+
+
+def test_errors_of_mxnet_stand():
+    x = mx.np.ones(3)
+    with pytest.raises(mx.MXNetError):
+        np.dot(x, mx.np.ones(2))
+    # MXNet raises what an operator came to once; then the array has no values.
+    for function in (np.median, np.array2string, np.add.reduce):
+        failed = mx.nd.linalg.potrf(-mx.nd.ones((1, 1))).as_np_ndarray()
+        with pytest.raises(mx.MXNetError):
+            function(failed)
 
 
 def test_numbers_of_numpy_are_numbers(tmp_path):

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import time
@@ -193,8 +194,9 @@ def test_no_other_error_gets_it(failing):
     check(caught.value, "backward")
 
 
-@pytest.mark.usefixtures("none_left")
-def test_a_later_error_is_its_own(capfd):
+@pytest.fixture
+def says(capfd):
+    """An operator that fails with a text, and has failed when it returns."""
     class Says(mx.operator.CustomOp):
         def __init__(self, text):
             super().__init__()
@@ -212,18 +214,37 @@ def test_a_later_error_is_its_own(capfd):
         def create_operator(self, *context):
             return Says(self.text)
 
-    def says(text):
-        return nd.Custom(nd.ones(1), op_type="says_for_test", text=text)
-
-    for text in "abcdefgh":
-        says("unread")
+    def call(text):
+        result = nd.Custom(nd.ones(1), op_type="says_for_test", text=text)
         printed, end = "", time.monotonic() + 20
-        while "ValueError: unread\n" not in printed:
+        while f"ValueError: {text}\n" not in printed:
             assert time.monotonic() < end
             time.sleep(0.01)
             printed += capfd.readouterr().out
+        return result
+
+    return call
+
+
+@pytest.mark.usefixtures("none_left")
+def test_a_later_error_is_its_own(says):
+    for text in "abcdefgh":
+        says("unread")
         with pytest.raises(mx.MXNetError, match=f"ValueError: {text}$"):
             says(text).asnumpy()
+
+
+def test_errors_that_wait_together_are_all_named(says):
+    """MXNet does not say which of them a result is of."""
+    for result in [says(text) for text in "abc"][::-1]:
+        with pytest.raises(mx.MXNetError) as caught:
+            result.asnumpy()
+        assert [*re.findall("ValueError: (.)", str(caught.value))] == [
+            "a", "b", "c"]
+        assert caught.value.__cause__ is None
+    with pytest.raises(mx.MXNetError) as caught:
+        says("d").asnumpy()
+    assert str(caught.value.__cause__) == "d"
 
 
 PROGRAM = """
@@ -291,3 +312,14 @@ def test_the_end_waits_for_operators():
     done = subprocess.run([sys.executable, "-c", PENDING], text=True,
                           capture_output=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "done\ndone\n"), done.stderr
+
+
+@pytest.mark.parametrize("ours", ["", "class F(mx.autograd.Function): pass"])
+def test_the_end_of_other_programs_does_not_wait(ours):
+    done = subprocess.run([sys.executable, "-c", f"""
+import mxnet as mx
+{ours}
+mx.nd.linalg.potrf(-mx.nd.ones((1, 1)))
+"""], text=True, capture_output=True, timeout=60)
+    assert done.returncode == 0
+    assert ("MXNetError" in done.stderr) is bool(ours)  # for which it waited

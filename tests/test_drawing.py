@@ -113,6 +113,17 @@ def test_lists_that_have_nothing_of_mxnet_are_left_alone():
     assert np.shape(heights) == (3, 10)
 
 
+def test_matplotlib_is_otherwise_as_it_was(capsys):
+    axes = plt.gca()
+    with pytest.warns(UserWarning, match="identical") as caught:
+        axes.set_xlim(1, 1)
+    assert caught[0].filename == __file__
+    plt.setp(axes, "title")
+    assert "title: str" in capsys.readouterr().out
+    assert not hasattr(plt.Line2D.set_visible, "__wrapped__")
+    plt.close()
+
+
 @pytest.mark.parametrize("first", ["import mxnet", "import matplotlib.pyplot",
                                    "import importlib.util, mxnet; "
                                    "importlib.util.find_spec("
