@@ -69,9 +69,8 @@ def rows(report: str) -> dict[str, list[tuple[str, str, int]]]:
 
 def is_gone(name: str) -> bool:
     module, _, name = name.rpartition(".")
-    owner, _, kind = module.rpartition(".")
-    if owner in removed.MODULES:
-        return not hasattr(getattr(sys.modules[owner], kind), name)
+    if module == "numpy.ndarray":  # NumPy 2.1 has it, and it raises
+        return not hasattr(np.ones(1), name)
     return name not in vars(importlib.import_module(module))
 
 
