@@ -17,7 +17,6 @@ import builtins
 import functools
 import re
 import sys
-import traceback
 from collections import defaultdict, deque
 from typing import Any
 
@@ -75,6 +74,8 @@ def _behind(message: str) -> list[Found]:
 
 
 def _in_words(where: str, error: Exception) -> str:
+    import traceback
+
     lines = "".join(traceback.format_exception_only(type(error), error))
     frames = traceback.extract_tb(error.__traceback__)
     place = f", {frames[-1].filename}:{frames[-1].lineno}" if frames else ""

@@ -137,12 +137,14 @@ def mend_module(module: types.ModuleType,
     Args:
         replaced: by what to replace the globals of these identities.
     """
+    namespace = vars(module)
     found = {id(np): _numpy, **(replaced or {})}
-    for name, value in list(vars(module).items()):
-        if id(value) in found:
-            setattr(module, name, found[id(value)])
-        elif getattr(value, "__name__", "") == name == "onnx":
-            setattr(module, name, _onnx_with_mapping(value))
+    for name in [name for name, value in namespace.items()
+                 if id(value) in found]:
+        setattr(module, name, found[id(namespace[name])])
+    onnx: Any = namespace.get("onnx")
+    if getattr(onnx, "__name__", "") == "onnx":
+        namespace["onnx"] = _onnx_with_mapping(onnx)
 
 
 def mend(mxnet: Any) -> None:
