@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import platform
@@ -187,10 +188,26 @@ def _clear_errors() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Let Python not look for garbage among what stays: modules."""
+    if not gc.isenabled() or gc.get_freeze_count():  # the reader's choice
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        # So they count as old, and are not looked through right after.
+        gc.freeze()
+        gc.unfreeze()
+        gc.enable()
+
+
+@contextlib.contextmanager
 def _loading() -> Iterator[None]:
     """What MXNet's modules find while they are executed."""
     with _clear_errors(), openmp_settings(), numpy_names(), _distutils(), \
-            warnings.catch_warnings():
+            _no_collection(), warnings.catch_warnings():
         # MXNet's sources are old; their warnings are not the reader's.
         warnings.simplefilter("ignore")
         yield

@@ -42,6 +42,16 @@ def test_import_is_silent_and_leaves_the_environment_alone():
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.parametrize("choice", ["pass", "gc.disable()", "gc.freeze()"])
+def test_garbage_is_collected_as_before(choice):
+    """While MXNet is imported it is not."""
+    done = run(f"import gc\n{choice}\n"
+               "before = gc.isenabled(), gc.get_freeze_count()\n"
+               "import mxnet\n"
+               "assert before == (gc.isenabled(), gc.get_freeze_count())\n")
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_readers_own_settings_stand():
     done = run("import os, d2lzh_ext\n"
                "print(os.environ['OMP_NUM_THREADS'])\n"
