@@ -434,7 +434,9 @@ def _main_module(name: str, file: str, loader: Any) -> types.ModuleType:
     """A module `__main__`, in the place of the one there is."""
     module = types.ModuleType(name)
     vars(module).update(__file__=file, __builtins__=builtins,
-                        __loader__=loader, __cached__=None)
+                        __loader__=loader)
+    if sys.version_info < (3, 15):  # which has it no more
+        vars(module)["__cached__"] = None
     sys.modules["__main__"] = sys.modules[name] = module
     return module
 
@@ -511,8 +513,9 @@ def _start_module(name: str) -> tuple[types.ModuleType, types.CodeType]:
         sys.exit(f"{sys.executable}: No module named {name}")
     code = spec.loader.get_code(spec.name)
     module = _main_module("__main__", spec.origin, spec.loader)
-    vars(module).update(__spec__=spec, __package__=spec.parent,
-                        __cached__=spec.cached)
+    vars(module).update(__spec__=spec, __package__=spec.parent)
+    if "__cached__" in vars(module):
+        vars(module)["__cached__"] = spec.cached
     sys.argv[0] = spec.origin
     return module, code
 
