@@ -222,7 +222,7 @@ def main() -> None:
                 entry["contestants"].keys() == CONTESTANTS.keys()
                 for entry in entries.values()):
             records.save_figure(NAME, draw(entries))
-            records.show_in_readme(NAME, show(record))
+            records.show_on_page(NAME, show(record))
     print(table(entries))
 
 

@@ -135,7 +135,7 @@ def run_all(options: argparse.Namespace) -> int:
         record["runs"] = {name: record["runs"][name] for name in MODULES
                           if name in record["runs"]}
         records.save(NAME, record)
-        records.show_in_readme("book", table(record))
+        records.show_on_page("book", table(record))
     return 0
 
 

@@ -187,7 +187,7 @@ def main() -> None:
               "sweeps": sweeps}
     records.save(NAME, record)
     records.save_figure(NAME, draw(sweeps))
-    records.show_in_readme(NAME, show(record))
+    records.show_on_page(NAME, show(record))
 
 
 if __name__ == "__main__":

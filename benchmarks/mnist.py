@@ -140,7 +140,7 @@ def main(arguments: list[str] | None = None) -> int:
         runs.sort(key=lambda run: wanted.index((run["recipe"], run["seed"])))
         if not options.fast:
             records.save(NAME, {"provenance": where, "runs": runs})
-            records.show_in_readme(NAME, table(runs))
+            records.show_on_page(NAME, table(runs))
     print(table(runs))
     return 0
 

@@ -125,9 +125,9 @@ def place(where: dict[str, Any]) -> str:
             f"{where['date']}, MXNet {where['packages']['mxnet']}")
 
 
-def show_in_readme(section: str, table: str) -> None:
-    """Put a table between the README's two comments of that section."""
-    path = ROOT / "README.md"
+def show_on_page(section: str, table: str,
+                   path: Path = ROOT / "README.md") -> None:
+    """Put a table between the two comments of that section of a page."""
     begin, end = f"<!-- {section}: begin -->", f"<!-- {section}: end -->"
     before, rest = path.read_text(encoding="utf-8").split(begin)
     after = rest.split(end)[1]

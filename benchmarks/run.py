@@ -88,7 +88,7 @@ def main() -> None:
     if fast:
         return
     records.save(NAME, record)
-    records.show_in_readme("benchmark", table(record))
+    records.show_on_page("benchmark", table(record))
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def main() -> None:
             records.save(NAME, record)
     print(table(record))
     if not options.fast:
-        records.show_in_readme("seeds", table(record))
+        records.show_on_page("seeds", table(record))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ def test_every_project_is_recorded() -> None:
 
 def test_the_page_shows_the_record() -> None:
     page = projects.PAGE.read_text(encoding="utf-8")
-    shown = page.split(projects.BEGIN)[1].split(projects.END)[0]
+    shown = page.split(f"<!-- {projects.NAME}: begin -->")[1].split(
+        f"<!-- {projects.NAME}: end -->")[0]
     assert shown.strip() == projects.table(FOUND)
 
 

@@ -49,7 +49,7 @@ def table(lines: dict[str, dict[str, Any]]) -> str:
 
 def main() -> int:
     if len(sys.argv) == 1:
-        records.show_in_readme(NAME, table(records.load(NAME)["lines"]))
+        records.show_on_page(NAME, table(records.load(NAME)["lines"]))
         return 0
     python, age, *command = sys.argv[1:]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)

@@ -27,7 +27,6 @@ import records
 NAME = "projects"
 ROOT = records.ROOT
 PAGE = ROOT / "docs" / "platforms.md"
-BEGIN, END = f"<!-- {NAME}: begin -->", f"<!-- {NAME}: end -->"
 
 
 class Project(NamedTuple):
@@ -165,9 +164,7 @@ def main() -> int:
         found[project] = run(python, project)
         found = {each: found[each] for each in PROJECTS if each in found}
         records.save(NAME, {NAME: found})
-        before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-        PAGE.write_text(f"{before}{BEGIN}\n{table(found)}\n{END}"
-                        f"{rest.split(END)[1]}", encoding="utf-8")
+        records.show_on_page(NAME, table(found), PAGE)
     return any("error" in found[project] for project in chosen or PROJECTS)
 
 
