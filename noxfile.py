@@ -21,9 +21,8 @@ OLDEST = {"3.9": ("numpy==1.23.0", "ipython==7.34.0"),
           "3.13": ("numpy==2.1.0", "ipython==8.28.0")}
 # Without what looks at notebooks, pages and benchmarks: that is the same on
 # every Python.
-TESTS = ["-n", "auto", "tests", *(
-    f"--ignore=tests/test_{name}.py"
-    for name in ("benchmarks", "chapters", "docs", "navigation"))]
+TESTS = ["-n", "auto", "tests", "--ignore=tests/house",
+         "--ignore=tests/chapters/test_chapters.py"]
 # What a line of the matrix runs.
 LINE = ["-q", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env",
         "--nbval-sanitize-with", "tests/nbval.cfg", *TESTS,
@@ -66,7 +65,8 @@ def _beside(session: nox.Session) -> None:
     session.install("--quiet", "scipy", "onnx", "onnxruntime",
                     "opencv-python-headless", "-c", "requirements-test.txt")
     session.run("python", "-m", "pytest", "-n", "auto", *(
-        f"tests/test_{name}.py" for name in ("modules", "names", "onnx")))
+        f"tests/compat/test_{name}.py"
+        for name in ("modules", "names", "onnx")))
 
 
 @nox.session(python=_pythons[NEWEST] or False)
@@ -96,7 +96,7 @@ def first_edition(session: nox.Session) -> None:
     session.install(
         "--quiet", "numpy==1.23.5", "mxnet==1.9.1", "d2lzh==1.0.0",
         "matplotlib<3.9", "ipython<8", "setuptools<70")
-    session.run("python", "-W", "ignore", "tests/first_edition.py")
+    session.run("python", "-W", "ignore", "tests/ext/first_edition.py")
 
 
 @nox.session(python=_pythons[MAIN] or False)
@@ -112,7 +112,7 @@ def installed(session: nox.Session) -> None:
     session.install("--quiet", wheel)  # with all that it depends on
     # Once more, for the version does not change with the code.
     session.install("--quiet", "--no-deps", "--force-reinstall", wheel)
-    script = os.path.abspath("tests/installed.py")
+    script = os.path.abspath("tests/house/installed.py")
     data = os.path.abspath("data")
     session.chdir(folder)
     session.run("python", "-I", script, env={"D2LZH_DATA": data})
@@ -129,7 +129,7 @@ def colab(session: nox.Session) -> None:
     session.run("python", "-m", "pip", "uninstall", "--quiet", "--yes",
                 "mxnet", "d2lzh", "d2lzh-ext", "pooch", "tqdm",
                 silent=True)
-    session.run("python", "tests/colab.py", os.getcwd())
+    session.run("python", "tests/house/colab.py", os.getcwd())
 
 
 @nox.session(python=_pythons[MAIN] or False)
@@ -219,5 +219,5 @@ def fuzz(session: nox.Session) -> None:
     """Try to break the reader of data files, for five minutes."""
     _require(session, MAIN)
     session.install("--quiet", "atheris", "numpy<2")
-    session.run("python", "tests/fuzz_idx.py",
+    session.run("python", "tests/ext/files/fuzz_idx.py",
                 *(session.posargs or ["-max_total_time=300"]))

@@ -20,11 +20,11 @@ import keypoints
 import mnist
 import networks
 import records
+from d2lzh_ext.models.compare import PUBLISHED
 from networks import MODULES
 
 import d2lzh_ext as d2l
 from d2lzh_ext import models
-from d2lzh_ext.models.compare import PUBLISHED
 
 NAME = "book-runs"  # of the record
 SEED = 0

@@ -31,7 +31,7 @@ from mxnet import autograd, gluon
 from networks import MODULES
 
 from d2lzh_ext import models
-from d2lzh_ext.compiling import compiled
+from d2lzh_ext.engine.compiled import compiled
 
 NAME = "speed"  # of the record
 WARM_UP, TIMED = 2, 5

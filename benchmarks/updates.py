@@ -19,7 +19,7 @@ from mxnet import autograd, gluon, init, nd
 from steps import SIZES
 
 from d2lzh_ext import models
-from d2lzh_ext.compiling import compiled
+from d2lzh_ext.engine.compiled import compiled
 
 ROUNDS = 10
 NETWORKS = [name for name in SIZES if not name.startswith("loader")]

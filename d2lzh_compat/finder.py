@@ -29,7 +29,8 @@ def _mending(loader: Any) -> Any:
         module.__loader__ = module.__spec__.loader = loader
         if module.__name__ == "d2lzh":
             loader.exec_module(module)
-            import d2lzh_ext  # noqa: F401  (puts its functions into d2lzh)
+            from d2lzh_compat import modules
+            modules.import_course()  # it puts its functions into d2lzh
             return
 
         def load() -> Any:

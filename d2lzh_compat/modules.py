@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
+import importlib.util
 import sys
 import types
 from typing import Any
@@ -96,19 +96,28 @@ def _mend_random(mxnet: Any) -> None:
                         draw, size, names.index(size)))
 
 
+def import_course() -> None:
+    """Import d2lzh_ext where it is installed: it completes what others lack.
+
+    Nothing here needs it.
+    """
+    if importlib.util.find_spec("d2lzh_ext"):
+        importlib.import_module("d2lzh_ext")
+
+
 def _mend_data_sets(vision: Any) -> None:
     """Let MNIST and FashionMNIST find their files, with the course at hand.
 
     MXNet downloads them from a host that has gone. The course replaces
-    `_get_data` when it is imported; see d2lzh_ext/replace.py.
+    `_get_data` when it is imported; see d2lzh_ext/first_edition.py.
     """
     def finding(kind: Any) -> Any:
         download = kind._get_data
 
         @functools.wraps(download)
         def get_data(self: Any) -> None:
-            with contextlib.suppress(ImportError):  # it, or what it needs
-                importlib.import_module("d2lzh_ext")
+            with contextlib.suppress(ImportError):  # of what it needs
+                import_course()
             found = kind._get_data
             (download if found is get_data else found)(self)
 

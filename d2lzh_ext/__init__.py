@@ -18,11 +18,6 @@ except ImportError as _error:
 
 from d2lzh import *
 
-from d2lzh_ext.checkpoint import (
-    CheckpointError,
-    load_checkpoint,
-    save_checkpoint,
-)
 from d2lzh_ext.data import (
     ArrayLoader,
     fashion_mnist,
@@ -30,10 +25,20 @@ from d2lzh_ext.data import (
     load_data_mnist,
     mnist,
 )
-from d2lzh_ext.devices import try_all_gpus, try_gpu
+from d2lzh_ext.devices import seed, settings, try_all_gpus, try_gpu
 from d2lzh_ext.faces import synthetic_faces
-from d2lzh_ext.idx import DataError
-from d2lzh_ext.parameters import ParameterError, load_parameters
+from d2lzh_ext.files.checkpoint import (
+    CheckpointError,
+    load_checkpoint,
+    save_checkpoint,
+)
+from d2lzh_ext.files.idx import DataError
+from d2lzh_ext.files.parameters import ParameterError, load_parameters
+from d2lzh_ext.first_edition import (
+    replace_gluon_data_sets,
+    replace_in_d2lzh,
+)
+from d2lzh_ext.layers import summary
 from d2lzh_ext.plotting import (
     confusion_matrix,
     plot_history,
@@ -45,10 +50,7 @@ from d2lzh_ext.plotting import (
     show_mistakes,
     use_svg_display,
 )
-from d2lzh_ext.replace import replace_gluon_data_sets, replace_in_d2lzh
-from d2lzh_ext.results import results, show_recorded
-from d2lzh_ext.settings import seed, settings
-from d2lzh_ext.summary import summary
+from d2lzh_ext.records import results, show_recorded
 from d2lzh_ext.training import (
     History,
     NonFiniteLossError,
@@ -64,3 +66,14 @@ _mxnet.mend_ipython()  # which d2lzh imports
 replace_gluon_data_sets()
 
 __version__ = "0.1.0"
+
+# Where these modules stood before: chapters and readers name them there.
+for _old, _new in {
+        "checkpoint": "files.checkpoint", "compiling": "engine.compiled",
+        "fetch": "files.fetch", "idx": "files.idx", "keypoints": "faces",
+        "parameters": "files.parameters", "replace": "first_edition",
+        "results": "records", "settings": "devices", "summary": "layers",
+        "tracing": "engine.tracing"}.items():
+    _module = _sys.modules[f"d2lzh_ext.{_new}"]
+    _sys.modules[f"d2lzh_ext.{_old}"] = _module
+    globals().setdefault(_old, _module)  # a function may have the name

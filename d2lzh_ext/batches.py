@@ -20,7 +20,7 @@ from mxnet import gluon, nd
 
 from d2lzh_compat.arrays import check_arrays
 from d2lzh_ext.data import numpy_view
-from d2lzh_ext.parameters import named_parameters
+from d2lzh_ext.files.parameters import named_parameters
 
 # Pairs of images and labels, as a Gluon DataLoader yields them, or the
 # DataBatches of an mx.io iterator.
@@ -292,7 +292,7 @@ def scores(net: Any, X: mx.nd.NDArray, y: mx.nd.NDArray) -> mx.nd.NDArray:
     except (mx.base.MXNetError, ValueError) as error:
         if not _raised_by_mxnet(error):
             raise
-        raise _refusal(net, X, error) from error
+        raise _shape_error(net, X, error) from error
     if not isinstance(y_hat, mx.nd.NDArray):
         what = (f"{len(y_hat)} arrays" if isinstance(y_hat, (list, tuple))
                 else f"a {type(y_hat).__name__}")
@@ -318,7 +318,7 @@ def _raised_by_mxnet(error: Exception) -> bool:
     return str(_frames(error)[-1].f_globals["__name__"]).startswith("mxnet.")
 
 
-def _refusal(net: Any, X: mx.nd.NDArray, error: Exception) -> ValueError:
+def _shape_error(net: Any, X: mx.nd.NDArray, error: Exception) -> ValueError:
     """MXNet's complaint about a batch, as one clear line."""
     reason = str(error).strip().splitlines()[-1].rpartition(" : ")[2]
     reason = reason.replace("MXNetError: ", "")
@@ -346,7 +346,7 @@ def _place(net: gluon.Block, layer: gluon.Block) -> str | None:
     return None
 
 
-def keep_up(results: list[list[mx.nd.NDArray]], X: mx.nd.NDArray) -> None:
+def limit_queue(results: list[list[mx.nd.NDArray]], X: mx.nd.NDArray) -> None:
     """Let 32 MiB of batches like `X` wait for the engine, or two of them.
 
     `results` has an entry a batch, with an array a device.

@@ -20,8 +20,8 @@ import numpy.typing as npt
 from mxnet import nd
 from mxnet.base import _LIB, check_call
 
-from d2lzh_ext.fetch import FASHION_MNIST, MNIST, DataSet, load
-from d2lzh_ext.idx import Bytes
+from d2lzh_ext.files.fetch import FASHION_MNIST, MNIST, DataSet, load
+from d2lzh_ext.files.idx import Bytes
 
 Labels = npt.NDArray[np.int32]
 Indices = npt.NDArray[np.intp]
@@ -35,7 +35,7 @@ _CLASSES = 10  # of both data sets
 _MOST_BYTES = 512 * 2**20
 
 
-def _whole(name: str, value: Any, most: float = math.inf) -> int:
+def positive_int(name: str, value: Any, most: float = math.inf) -> int:
     """`value` as an int from 1 to `most`; bool and float are mistakes."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an int, not {value!r}")
@@ -50,8 +50,8 @@ def _check(batch_size: Any, resize: Any, shape: tuple[int, ...]) -> None:
     """Refuse what would not make batches of images of (n, H, W, C)."""
     n, height, width, channels = shape
     if resize is not None:
-        height = width = _whole("resize", resize)
-    images = min(_whole("batch_size", batch_size), n)
+        height = width = positive_int("resize", resize)
+    images = min(positive_int("batch_size", batch_size), n)
     size = 4 * images * height * width * channels
     if size > _MOST_BYTES:
         raise ValueError(
@@ -126,7 +126,7 @@ def balanced_subset(labels: npt.NDArray[Any], n: int) -> Indices:
         TypeError: `n` is not an int.
         ValueError: `n` is less than 1 or more than there are.
     """
-    _whole("n", n, len(labels))
+    positive_int("n", n, len(labels))
     rank = np.empty(len(labels), np.intp)  # 0 for the first of its class
     for label in np.unique(labels):
         members = labels == label
@@ -275,7 +275,7 @@ class ArrayLoader:
         self.batch_size, self.shuffle = batch_size, shuffle
         self.resize, self.augment, self.one_hot = resize, augment, one_hot
         if one_hot is not None:
-            _whole("one_hot", one_hot)
+            positive_int("one_hot", one_hot)
             if len(labels) and not 0 <= labels.min() <= labels.max() < one_hot:
                 raise ValueError(
                     f"labels run from {labels.min()} to {labels.max()}; with "
@@ -332,13 +332,13 @@ def _loaders(
     most = dataset.train[0].shape[0]
     numbers = {"num_train": (num_train, most)}
     if num_valid is not None:
-        held_out = _whole("num_valid", num_valid, most - 1)
+        held_out = positive_int("num_valid", num_valid, most - 1)
         _check(batch_size, resize, (held_out, *shape))
         numbers["num_train"] = num_train, most - held_out
     numbers["num_test"] = num_test, dataset.test[0].shape[0]
     for name, (number, n) in numbers.items():
-        _check(batch_size, resize,
-               (n if number is None else _whole(name, number, n), *shape))
+        most = n if number is None else positive_int(name, number, n)
+        _check(batch_size, resize, (most, *shape))
 
     def loader(images: Bytes, labels: Labels, number: int | None,
                train: bool = False) -> ArrayLoader:

@@ -16,8 +16,8 @@ import mxnet as mx
 
 from d2lzh_compat import openmp
 from d2lzh_ext import devices
-from d2lzh_ext.fetch import FASHION_MNIST, MNIST, DataSet, find
-from d2lzh_ext.idx import DataError
+from d2lzh_ext.files.fetch import FASHION_MNIST, MNIST, DataSet, find
+from d2lzh_ext.files.idx import DataError
 
 _PYTHONS = ((3, 9), (3, 15))  # the oldest and the newest that are tested
 _MEMORY = 2 * 2**30  # Binder's; every chapter is kept below it

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import matplotlib.pyplot as plt
 import mxnet as mx
@@ -20,10 +20,15 @@ from d2lzh_ext.batches import (
     split,
 )
 
-if TYPE_CHECKING:
-    from d2lzh_ext.training import History
-
 Array = Any  # an NDArray, or what NumPy takes for an array
+
+
+class Curves(Protocol):
+    """What `plot_history` draws; each list has one entry an epoch."""
+
+    loss: list[float]
+    train_acc: list[float]
+    test_acc: list[float]
 
 
 def _numpy(array: Array) -> np.ndarray[Any, Any]:
@@ -174,7 +179,7 @@ def show_array(axes: Any, values: Array,
         axes.set_title(title, fontsize=9)
 
 
-def plot_history(history: History) -> None:
+def plot_history(history: Curves) -> None:
     """Draw the training loss, and both accuracies, against the epoch."""
     epochs = range(1, len(history.loss) + 1)
     _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2),

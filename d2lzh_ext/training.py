@@ -21,17 +21,18 @@ from d2lzh_ext.batches import (
     check_trainer,
     checked,
     devices_of,
-    keep_up,
+    limit_queue,
     scores,
     split,
 )
-from d2lzh_ext.checkpoint import (
+from d2lzh_ext.engine.compiled import compiled
+from d2lzh_ext.files.checkpoint import (
     CheckpointError,
     hyperparameters,
     read_checkpoint,
     save_checkpoint,
 )
-from d2lzh_ext.compiling import compiled
+from d2lzh_ext.plotting import plot_history
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -62,7 +63,6 @@ class History:
 
     def plot(self) -> None:
         """Draw loss and accuracies against the epoch."""
-        from d2lzh_ext.plotting import plot_history
         plot_history(self)
 
 
@@ -103,7 +103,7 @@ def _accuracy(data_iter: Batches, forward: Any, devices: list[mx.Context]
     for X, y in checked(data_iter, forward):
         correct.append([_correct(scores(forward, X_part, y), y_part)
                         for X_part, y_part in split(X, y, devices)])
-        keep_up(correct, X)
+        limit_queue(correct, X)
         n += len(y)
     if n == 0:
         raise ValueError("There is nothing to evaluate: the test images "
@@ -126,7 +126,7 @@ def predict(net: gluon.Block, data_iter: Batches, ctx: Devices = None
         labels.append(y)
         predictions.append([scores(forward, X_part, y).argmax(axis=1)
                             for X_part, _ in split(X, y, devices)])
-        keep_up(predictions, X)
+        limit_queue(predictions, X)
     if not labels:
         raise ValueError("There is nothing to predict: data_iter yielded no "
                          "batch.")
@@ -188,7 +188,7 @@ def _mean_loss(losses: list[list[mx.nd.NDArray]], n: int, epoch: int,
 
 def _warn_if_dead(history: History, num_classes: int, is_last: bool) -> None:
     """Say so where the last epochs were no better than guessing."""
-    resting = _resting(history, num_classes)
+    resting = _epochs_at_chance(history, num_classes)
     # One such epoch is how LeNet starts; two are no start, nor is a run
     # that ends there.
     if resting == 2 or (resting == 1 and is_last):
@@ -200,7 +200,7 @@ def _warn_if_dead(history: History, num_classes: int, is_last: bool) -> None:
             stacklevel=3)
 
 
-def _resting(history: History, num_classes: int) -> int:
+def _epochs_at_chance(history: History, num_classes: int) -> int:
     """How many epochs, up to now, were no better than guessing."""
     guess, count = math.log(num_classes), 0
     for loss, accuracy in zip(reversed(history.loss),
@@ -328,7 +328,7 @@ def train_ch5(net: gluon.Block, train_iter: Batches, test_iter: Batches,
                 trainer.step(batch_size)
                 losses.append([loss for loss, _ in results])
                 correct.extend(hits for _, hits in results)
-                keep_up(losses, X)
+                limit_queue(losses, X)
                 n += len(y)
             train_loss = _mean_loss(losses, n, epoch, trainer)
             train_acc = float(sum(c.asscalar() for c in correct)) / n

@@ -2,7 +2,7 @@
 
 docs/api.md holds the docstrings of the public API. The table in
 docs/first-edition.md says of every name of `d2lzh` 1.0.0 what works; for it
-tests/first_edition.py tries each.
+tests/ext/first_edition.py tries each.
 
 Usage: python tools/docs.py [FOLDER]
 FOLDER: where to write instead of docs/.
@@ -110,7 +110,7 @@ def names() -> str:
     """The table of all names of d2lzh."""
     import d2lzh_ext as d2l
 
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "tests" / "ext"))
     import first_edition
     original = first_edition.original()
     # In a process of its own, without what d2lzh_ext mends.

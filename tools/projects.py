@@ -2,8 +2,8 @@
 
 `make projects` calls this with the newest Python: each project is installed
 without the versions it asks for, beside today's versions of what it needs,
-and tests/projects/ has a script that tries it. docs/platforms.md's table is
-made from the record, data/results/projects.json.
+and tests/house/projects/ has a script that tries it. docs/platforms.md's
+table is made from the record, data/results/projects.json.
 
 Usage: python tools/projects.py PYTHON [PROJECT...]
 PROJECT: one of `PROJECTS`; all of them where none is named
@@ -61,7 +61,7 @@ PROJECTS = {
 def script(project: str) -> Path:
     """What tries the project."""
     name = project.split()[0].replace("-", "_")
-    return Path(ROOT, "tests", "projects", f"run_{name}.py")
+    return Path(ROOT, "tests", "house", "projects", f"run_{name}.py")
 
 
 def runner(project: str) -> list[str]:

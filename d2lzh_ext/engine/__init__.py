@@ -1,0 +1,1 @@
+"""How a network is computed: traced, compiled, in many processes."""

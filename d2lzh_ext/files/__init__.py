@@ -1,0 +1,1 @@
+"""What reads and writes bytes that it cannot trust."""

@@ -1,0 +1,486 @@
+"""Keypoints: Kaggle's file, mirroring, batches, and the chapter's loop."""
+from __future__ import annotations
+
+import re
+
+import d2lzh_ext as d2l  # before anything that imports mxnet
+
+# isort: split
+import matplotlib.pyplot as plt
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd, gluon, init
+
+from d2lzh_ext import faces as keypoints
+from d2lzh_ext.chapters.ch15_keypoints import (
+    keypoint_net,
+    predict_keypoints,
+    train_keypoints,
+)
+from d2lzh_ext.engine.compiled import compiled
+from d2lzh_ext.faces import COLUMNS, NAMES, SWAP, Loader, drawn, flip, rmse
+
+PIXELS = np.arange(96 * 96) % 256
+
+
+def row(coordinates=None, pixels=PIXELS):
+    """One line of the file; coordinates 1 to 30 by default."""
+    values = list(range(1, 31)) if coordinates is None else coordinates
+    return ",".join([*map(str, values), " ".join(map(str, pixels))])
+
+
+def with_one(name, value):
+    """Coordinates of which one is as given."""
+    values = list(range(1, 31))
+    values[COLUMNS.index(name)] = value
+    return values
+
+
+HEADER = ",".join([*COLUMNS, "Image"])
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(*lines, end="\n", encoding="utf-8"):
+        path = tmp_path / "training.csv"
+        path.write_bytes("".join(x + end for x in lines).encode(encoding))
+        return path
+    return write
+
+
+# -- the file ------------------------------------------------------------
+
+def test_names_are_kaggles():
+    assert len(NAMES) == 15 and len(COLUMNS) == 30
+    assert COLUMNS[:3] == ("left_eye_center_x", "left_eye_center_y",
+                           "right_eye_center_x")
+    assert COLUMNS[-1] == "mouth_center_bottom_lip_y"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_load_scales_pixels_and_coordinates(write, end):
+    path = write(HEADER, row(), row([0, 96] * 15), end=end)
+    X, y, mask = keypoints.load(path)
+    assert X.shape == (2, 9216) and y.shape == mask.shape == (2, 30)
+    assert {a.dtype for a in (X, y, mask)} == {np.dtype(np.float32)}
+    np.testing.assert_array_equal(X[0], (PIXELS / 255).astype("float32"))
+    np.testing.assert_allclose(y[0], (np.arange(1, 31) - 48) / 48, rtol=1e-6)
+    assert y[1].tolist() == [-1, 1] * 15
+    assert (mask == 1).all()
+
+
+def test_load2d_is_load_as_images(write):
+    path = write(HEADER, row(), row())
+    X, y, mask = keypoints.load(path)
+    X2, y2, mask2 = keypoints.load2d(path)
+    assert X2.shape == (2, 1, 96, 96)
+    np.testing.assert_array_equal(X2.reshape(2, -1), X)
+    np.testing.assert_array_equal(y2, y)
+    np.testing.assert_array_equal(mask2, mask)
+
+
+def test_missing_keypoints_are_dropped_or_masked(write):
+    path = write(HEADER, row(with_one("nose_tip_x", "")), row(),
+                 row(with_one("nose_tip_y", " ")))
+    X, y, _ = keypoints.load(path)
+    assert len(X) == len(y) == 1
+    X, y, mask = keypoints.load(path, missing="mask")
+    assert len(X) == 3
+    x_at, y_at = (COLUMNS.index(f"nose_tip_{axis}") for axis in "xy")
+    assert mask.sum() == 88 and mask[0, x_at] == mask[2, y_at] == 0
+    assert y[0, x_at] == y[2, y_at] == 0 and y[0, y_at] != 0
+    with pytest.raises(ValueError, match="'drop' or 'mask'"):
+        keypoints.load(path, missing="ignore")
+
+
+def test_a_file_without_a_complete_row_says_so(write):
+    path = write(HEADER, row(with_one("nose_tip_x", "")))
+    with pytest.raises(d2l.DataError, match="missing='mask' keeps"):
+        keypoints.load(path)
+    assert len(keypoints.load(path, missing="mask")[0]) == 1
+
+
+def test_order_of_columns_more_columns_and_empty_lines_do_not_matter(write):
+    values = row().split(",")
+    path = write(",".join(["id", "Image", *reversed(COLUMNS)]), "",
+                 ",".join(["7", values[30], *reversed(values[:30])]), "")
+    for ours, theirs in zip(keypoints.load(path),
+                            keypoints.load(write(HEADER, row()))):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_byte_order_mark_is_no_name(write):
+    assert len(keypoints.load(write(HEADER, row(), encoding="utf-8-sig"))[0])
+
+
+@pytest.mark.parametrize("lines, words", [
+    ([], ["the file is empty"]),
+    ([HEADER], ["no row but the first"]),
+    ([HEADER.replace("nose_tip_x,", "")], ["row 1", "no column 'nose_tip_x'",
+                                           "training.csv of facial"]),
+    (["ImageId,Image", "1,2"], ["'left_eye_center_x' and 29 more"]),
+    ([HEADER + ",nose_tip_x"], ["row 1", "'nose_tip_x' twice"]),
+    ([HEADER, row(), row(with_one("nose_tip_y", "4o.5"))],
+     ["row 3", "column 'nose_tip_y'", "'4o.5' is not a number"]),
+    ([HEADER, row(with_one("nose_tip_y", "nan"))],
+     ["row 2", "'nan' is not a number"]),
+    ([HEADER, "", row(with_one("mouth_left_corner_x", "96.1"))],
+     ["row 3", "'mouth_left_corner_x'", "96.1 is outside the picture"]),
+    ([HEADER, row(with_one("mouth_left_corner_x", "-1"))],
+     ["row 2", "-1 is outside the picture, 0 to 96"]),
+    ([HEADER, row(), row(pixels=PIXELS[1:])],
+     ["row 3", "column 'Image'", "9215 pixels, expected 9216"]),
+    ([HEADER, row(pixels=[*PIXELS[:100], 256, *PIXELS[101:]])],
+     ["row 2", "pixel 101 is '256'", "from 0 to 255"]),
+    ([HEADER, row(pixels=[*PIXELS[:100], "x", *PIXELS[101:]])],
+     ["row 2", "pixel 101 is 'x'"]),
+    ([HEADER, row(pixels=[*PIXELS[:100], -1, *PIXELS[101:]])],
+     ["row 2", "pixel 101 is '-1'"]),
+    ([HEADER, "1,2,3"], ["row 2", "3 columns, but row 1 has 31"]),
+    ([HEADER, "x" * 200_000], ["row 2", "field larger than"]),
+])
+def test_a_malformed_file_is_named_with_row_and_column(write, lines, words):
+    path = write(*lines)
+    with pytest.raises(d2l.DataError) as caught:
+        keypoints.load(path)
+    for word in [str(path), *words]:
+        assert word in str(caught.value)
+
+
+def test_an_archive_is_not_taken_for_a_csv_file(write):
+    path = write()
+    path.write_bytes(b"PK\x03\x04\xff\xfe" * 10)
+    with pytest.raises(d2l.DataError, match="not UTF-8"):
+        keypoints.load(path)
+
+
+def test_a_missing_file_says_where_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("D2LZH_DATA", str(tmp_path))
+    wanted = tmp_path / "facial-keypoints" / "training.csv"
+    assert keypoints.default_path() == wanted
+    with pytest.raises(d2l.DataError) as caught:
+        keypoints.load2d()
+    for word in (str(wanted), "Facial Keypoints Detection", "put"):
+        assert word in str(caught.value)
+    wanted.mkdir(parents=True)
+    with pytest.raises(d2l.DataError, match=re.escape(str(wanted))):
+        keypoints.load2d()
+
+
+# -- numbers -------------------------------------------------------------
+
+def test_scale_and_its_inverse():
+    assert keypoints.scale([0, 48, 96]).tolist() == [-1, 0, 1]
+    pixels = np.linspace(0, 96, 30)
+    np.testing.assert_allclose(keypoints.to_pixels(keypoints.scale(pixels)),
+                               pixels, atol=1e-5)
+
+
+def test_rmse_is_in_pixels():
+    truth = np.zeros((2, 30), np.float32)
+    assert rmse(truth + 1 / 48, truth) == pytest.approx(1)
+    # Two errors of 3 and 4 pixels: the root of their mean square.
+    predicted, mask = truth.copy(), np.zeros_like(truth)
+    predicted[0, :3] = 3 / 48, 4 / 48, 99
+    mask[0, :2] = 1
+    assert rmse(predicted, truth, mask) == pytest.approx(12.5 ** 0.5)
+    with pytest.raises(ValueError, match="no coordinate"):
+        rmse(predicted, truth, 0 * mask)
+
+
+def test_swap_exchanges_left_and_right_and_nothing_else():
+    for column, other in zip(COLUMNS, SWAP):
+        assert COLUMNS[other].replace("left", "?").replace("right", "?") == (
+            column.replace("left", "?").replace("right", "?"))
+        in_the_middle = "left" not in column and "right" not in column
+        assert (COLUMNS[other] == column) is in_the_middle
+    assert (SWAP[SWAP] == np.arange(30)).all()
+
+
+def test_flipping_twice_changes_nothing():
+    X, y = d2l.synthetic_faces(4, seed=0)
+    before = X.copy(), y.copy()
+    X2, y2 = flip(*flip(X, y))
+    np.testing.assert_array_equal(X2, X)
+    np.testing.assert_allclose(y2, y, atol=1e-6)
+    np.testing.assert_array_equal((X, y)[0], before[0])
+    np.testing.assert_array_equal(y, before[1])
+
+
+def test_a_marked_pixel_stays_under_its_keypoint_when_flipped():
+    X = np.zeros((1, 1, 96, 96), np.float32)
+    X[0, 0, 20, 70] = 1
+    pixels = np.full((1, 30), 40.0)
+    at = COLUMNS.index("left_eye_center_x")
+    pixels[0, at:at + 2] = 70, 20
+    X2, y2 = flip(X, keypoints.scale(pixels))
+    at = COLUMNS.index("right_eye_center_x")
+    x, y = np.rint(keypoints.to_pixels(y2)[0, at:at + 2]).astype(int)
+    assert (x, y) == (25, 20) and X2[0, 0, y, x] == 1
+
+
+# -- faces ---------------------------------------------------------------
+
+def test_faces_are_those_of_the_seed_alone():
+    X, y = d2l.synthetic_faces(20, seed=3)
+    np.random.seed(99)
+    state = np.random.get_state()[1].copy()
+    X2, y2 = d2l.synthetic_faces(20, seed=3)
+    np.testing.assert_array_equal(X, X2)
+    np.testing.assert_array_equal(y, y2)
+    assert (np.random.get_state()[1] == state).all()
+    assert (d2l.synthetic_faces(20, seed=4)[1] != y).any()
+
+
+def test_faces_have_the_form_of_load2d():
+    X, y = d2l.synthetic_faces(17, seed=0)  # more than one chunk
+    assert X.shape == (17, 1, 96, 96) and y.shape == (17, 30)
+    assert X.dtype == y.dtype == np.float32
+    assert X.min() >= 0 and X.max() <= 1
+    np.testing.assert_allclose(X * 255, np.rint(X * 255), atol=1e-4)
+    for wrong in (0, -1):
+        with pytest.raises(ValueError, match="n must be"):
+            d2l.synthetic_faces(wrong, seed=0)
+    with pytest.raises(TypeError, match="n must be"):
+        d2l.synthetic_faces(2.0, seed=0)
+
+
+@pytest.fixture(scope="module")
+def many():
+    """Parameters and keypoints in pixels of 20,000 faces."""
+    p = drawn._draw_parameters(20_000, np.random.RandomState(0))
+    return p, drawn._keypoints(p)
+
+
+def test_keypoints_are_always_inside_the_picture(many):
+    assert many[1].min() >= 1.999 and many[1].max() <= 93.001
+
+
+def test_left_and_right_are_the_persons(many):
+    """As the face is never upside down, so left is right in the picture."""
+    x = dict(zip(COLUMNS, many[1].T))
+    for name in NAMES:
+        if "left" in name:
+            other = name.replace("left", "right")
+            assert (x[f"{name}_x"] > x[f"{other}_x"]).all()
+    assert (x["mouth_center_bottom_lip_y"]
+            > x["mouth_center_top_lip_y"]).all()
+    assert (x["mouth_center_top_lip_y"] > x["nose_tip_y"]).mean() > 0.99
+
+
+def test_guessing_the_mean_is_wrong_by_six_to_eight_pixels(many):
+    y = keypoints.scale(many[1])
+    assert 6 < rmse(y.mean(axis=0), y) < 8
+
+
+def mirrored(p):
+    """The parameters of the mirrored faces."""
+    q = {name: value.copy() for name, value in p.items()}
+    for name in ("x", "angle", "turn", "gaze_u", "parting"):
+        q[name] = -q[name]
+    for name in ("raise", "lid"):
+        q[name] = q[name][:, ::-1]
+    q["light_angle"] = np.pi - q["light_angle"]
+    # sin(a - b) is sin(b - a + pi).
+    q["wave_phase"] = np.pi - q["wave_phase"]
+    return q
+
+
+def test_a_flipped_face_is_the_face_of_mirrored_parameters():
+    p = drawn._draw_parameters(12, np.random.RandomState(5))
+    q = mirrored(p)
+    X, y = flip(drawn._paint(p)[:, np.newaxis],
+                keypoints.scale(drawn._keypoints(p)))
+    np.testing.assert_allclose(y, keypoints.scale(drawn._keypoints(q)),
+                               atol=1e-5)
+    difference = np.abs(X[:, 0] - drawn._paint(q))
+    # A pixel on the axis may round to the other side.
+    assert np.quantile(difference, 0.999) < 1e-3
+
+
+def test_the_pupil_is_dark_and_lies_at_the_eye_center():
+    p = drawn._draw_parameters(60, np.random.RandomState(6))
+    p.update({name: 0 * p[name] for name in
+              ("gaze_u", "gaze_v", "glasses", "brightness")})
+    p.update(size=p["size"] * 0 + 1.2, lid=p["lid"] * 0 + 2.5,
+             contrast=p["contrast"] * 0 + 1)
+    points = np.rint(drawn._keypoints(p)).astype(int)
+    pictures = drawn._paint(p)
+    for i in range(60):
+        for eye in (0, 2):  # left and right
+            x, y = points[i, eye:eye + 2]
+            assert pictures[i, y, x] < 0.5 * pictures[i].mean()
+
+
+# -- batches -------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def few():
+    return d2l.synthetic_faces(10, seed=1)
+
+
+def test_loader_yields_everything_in_order(few):
+    loader = Loader(*few, batch_size=4)
+    assert len(loader) == 3
+    batches = list(loader)
+    assert [len(X) for X, _, _ in batches] == [4, 4, 2]
+    X, y, mask = (np.concatenate([a.asnumpy() for a in arrays])
+                  for arrays in zip(*batches))
+    np.testing.assert_array_equal(X, few[0])
+    np.testing.assert_array_equal(y, few[1])
+    assert mask.shape == (10, 30) and (mask == 1).all()
+
+
+def test_loader_shuffles_and_mirrors_by_the_global_seed(few):
+    mask = np.ones((10, 30), np.float32)
+    mask[:, 0] = 0  # x of the left eye
+    loader = Loader(*few, 10, mask, shuffle=True, mirror=True)
+
+    def batch(seed):
+        d2l.seed(seed)
+        return [a.asnumpy() for a in next(iter(loader))]
+
+    first, again, other = batch(0), batch(0), batch(1)
+    assert all((a == b).all() for a, b in zip(first, again))
+    assert (first[1] != other[1]).any()
+    flipped = flip(*few)
+    count = 0
+    for X, y, m in zip(*first):
+        (at,) = np.flatnonzero((few[0] == X).all(axis=(1, 2, 3))
+                               | (flipped[0] == X).all(axis=(1, 2, 3)))
+        turned = (few[0][at] != X).any()
+        count += turned
+        np.testing.assert_array_equal(y, (flipped if turned else few)[1][at])
+        assert m[SWAP[0] if turned else 0] == 0 and m.sum() == 29
+    assert 0 < count < 10
+    assert (mask[:, 0] == 0).all() and mask.sum() == 290
+
+
+def test_loader_refuses_what_does_not_fit(few):
+    X, y = few
+    with pytest.raises(ValueError, match="do not fit"):
+        Loader(X, y[:5], 4)
+    with pytest.raises(ValueError, match="do not fit"):
+        Loader(X, y, 4, mask=np.ones((10, 15), np.float32))
+    with pytest.raises(ValueError, match="do not fit"):
+        Loader(X.reshape(10, -1), y, 4)
+    with pytest.raises(ValueError, match="no face"):
+        Loader(X[:0], y[:0], 4)
+    with pytest.raises(ValueError, match="batch_size"):
+        Loader(X, y, 0)
+
+
+def test_faces_are_drawn_with_titles_and_predictions(few):
+    keypoints.show_faces(*few, few[1] + 0.1, titles=list("abcdefghij"),
+                         columns=4)
+    drawn = plt.gcf().axes
+    assert len(drawn) == 12 and len(drawn[0].lines) == 2
+    plt.close()
+    with pytest.raises(ValueError, match="10 faces and 2 titles"):
+        keypoints.show_faces(*few, titles=["a", "b"])
+
+
+# -- the chapter's network and loop --------------------------------------
+
+def test_widths_parameters_and_work_of_the_network():
+    table = d2l.summary(keypoint_net(), (1, 1, 96, 96))
+    assert [layer.output_shape[2] for layer in table.layers
+            if len(layer.output_shape) == 4] == [94, 47, 46, 23, 22, 11]
+    assert table.layers[-1].output_shape == (1, 30)
+    assert table.parameters == 8_051_502
+    convolutions = (94 * 94 * 32 * 9 + 46 * 46 * 64 * 4 * 32
+                    + 22 * 22 * 128 * 4 * 64)
+    dense = 11 * 11 * 128 * 500 + 500 * 500 + 500 * 30
+    assert table.macs == convolutions + dense
+
+
+def start(optimizer="sgd", **arguments):
+    d2l.seed(0)
+    net = keypoint_net()
+    net.initialize(init.Xavier())
+    return net, gluon.Trainer(net.collect_params(), optimizer, arguments)
+
+
+def test_the_first_prediction_is_the_middle_of_the_picture(few):
+    net, _ = start()
+    assert (predict_keypoints(net, few[0], mx.cpu()) == 0).all()
+
+
+def test_prediction_does_not_depend_on_the_batch(few):
+    net, _ = start()
+    predict_keypoints(net, few[0], mx.cpu())  # settles the shapes
+    net[-1].weight.set_data(mx.nd.random.normal(shape=(30, 500)))
+    one = predict_keypoints(net, few[0], mx.cpu(), batch_size=3)
+    np.testing.assert_allclose(
+        one, predict_keypoints(net, few[0], mx.cpu(), 10), rtol=1e-3,
+        atol=1e-3)
+    assert one.shape == (10, 30) and one.std() > 0
+
+
+def test_losses_are_mean_squares_and_rmse_is_in_pixels(few, capsys):
+    """Gluon's loss is half of the mean square: that must not show."""
+    net, trainer = start(learning_rate=0.0)
+    test_iter = Loader(*few, 4)
+    history = train_keypoints(net, test_iter, test_iter, trainer, mx.cpu(),
+                              num_epochs=2)
+    square = float(np.mean(few[1] ** 2))
+    assert history.train_loss == pytest.approx([square] * 2, rel=1e-5)
+    assert history.test_loss == pytest.approx([square] * 2, rel=1e-5)
+    assert history.test_rmse == pytest.approx([rmse(0, few[1])] * 2,
+                                              rel=1e-5)
+    first, second = capsys.readouterr().out.splitlines()[-2:]
+    assert first.split()[0] == "1" and "1.00" in second
+
+
+def test_missing_keypoints_have_no_say(few):
+    """Whatever stands in their place, loss and gradient are the same."""
+    X, y = few
+    mask = (np.random.RandomState(0).rand(10, 30) < 0.5).astype(np.float32)
+    nets = []
+    for filler in (0, 50):
+        net, trainer = start(learning_rate=0.1)
+        loader = Loader(X, np.where(mask, y, filler).astype(np.float32), 5,
+                        mask)
+        history = train_keypoints(net, loader, loader, trainer, mx.cpu(), 1)
+        nets.append(net[-1].bias.data().asnumpy())
+        expected = rmse(predict_keypoints(net, X, mx.cpu()), y, mask)
+        assert history.test_rmse == pytest.approx([expected], rel=1e-4)
+    assert np.abs(nets[0]).max() > 0
+    np.testing.assert_array_equal(*nets)
+
+
+def test_a_run_that_is_cut_goes_on_from_its_checkpoint(few, tmp_path):
+    loader = Loader(*few, 5, shuffle=True, mirror=True)
+    ends = []
+    for name, parts in (("whole", [3]), ("cut", [2, 3])):
+        for epochs in parts:
+            d2l.seed(0)
+            net, trainer = start(learning_rate=0.01)
+            history = train_keypoints(net, loader, loader, trainer,
+                                      mx.cpu(), epochs, tmp_path / name)
+        ends.append((history, net[0].weight.data().asnumpy()))
+    (whole, weight), (cut, same) = ends
+    assert len(whole.train_loss) == 3
+    assert cut == whole
+    np.testing.assert_array_equal(same, weight)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(few):
+    net, trainer = start(learning_rate=1e12)
+    loader = Loader(*few, 2)
+    with pytest.raises(d2l.NonFiniteLossError, match="epoch 1"):
+        train_keypoints(net, loader, loader, trainer, mx.cpu(), 2)
+
+
+def test_the_network_learns_and_its_gradients_are_finite(few):
+    net, trainer = start("adam", learning_rate=5e-4)
+    loader = Loader(*few, 10)
+    history = train_keypoints(net, loader, loader, trainer, mx.cpu(), 8)
+    assert history.test_loss[-1] < 0.5 * history.test_loss[0]
+    X, y, mask = next(iter(loader))
+    with autograd.record():
+        loss = gluon.loss.L2Loss()(compiled(net)(X), y, mask)
+    loss.backward()
+    assert all(np.isfinite(p.grad().asnumpy()).all()
+               for p in net.collect_params().values())

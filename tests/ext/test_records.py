@@ -1,0 +1,36 @@
+"""Records are read, and what is missing is said clearly."""
+from __future__ import annotations
+
+import importlib
+import json
+
+import pytest
+
+import d2lzh_ext as d2l
+
+# The function of this name hides its module.
+results = importlib.import_module("d2lzh_ext.records")
+
+
+def test_a_record_has_its_provenance():
+    assert d2l.results("lenet-epoch")["provenance"]["date"]
+
+
+def test_an_unknown_record_names_those_there_are():
+    with pytest.raises(FileNotFoundError, match="lenet-epoch"):
+        d2l.results("no-such")
+
+
+def test_show_recorded(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
+    (tmp_path / "quick-seeds.json").write_text(json.dumps({
+        "provenance": {"date": "2026-01-02", "cores": 2, "processor": "CPU",
+                       "packages": {"mxnet": "1.9.1"}},
+        "networks": {"vgg": {"seeds": [0, 1, 2],
+                             "test_acc": [0.9, 0.7, 0.85]}}}))
+    d2l.show_recorded("vgg")
+    printed = capsys.readouterr().out
+    assert "0.700 at least, 0.850 in the median, 0.900 at most" in printed
+    assert "2026-01-02" in printed
+    with pytest.raises(ValueError, match="vgg"):
+        d2l.show_recorded("lenet")
