@@ -12,7 +12,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 # pyproject.toml makes necessary changes.
 compile = $(python) -m uv pip compile --quiet --universal \
 	--python-version 3.9 --no-annotate --custom-compile-command "make pins" \
-	$(if $(UPGRADE),--upgrade) pyproject.toml
+	$(if $(UPGRADE),--upgrade) --extra notebooks --group build pyproject.toml
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lab outputs export navigation docs torch bench matrix \

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from io import StringIO
@@ -19,23 +20,27 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "data" / "results"
+PAGE = ROOT / "docs" / "benchmarks.md"
+sys.path.insert(0, str(ROOT / "tools"))
+
+import pages  # noqa: E402 (from tools/)
 
 
-def run(command: list[Any], interval: float = 1) -> tuple[str, float]:
+def run(command: list[Any], **environment: str) -> tuple[str, float]:
     """Output of a command, and its peak memory in MiB.
 
     Memory is the proportional set size of the process and its children,
-    looked at every `interval` seconds: a page that they share counts once.
+    looked at twice a second: a page that they share counts once.
 
     Raises:
         SystemExit: The command failed; with what it wrote to stderr.
     """
     process = psutil.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        cwd=ROOT)
+        cwd=ROOT, env={**os.environ, **environment})
     peak = 0
     while process.poll() is None:
-        time.sleep(interval)  # rare enough to leave the timing alone
+        time.sleep(0.5)  # rare enough to leave the timing alone
         total = 0
         try:
             for p in (process, *process.children(recursive=True)):
@@ -77,13 +82,6 @@ def provenance(command: str, *packages: str) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".part")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
-
-
 def load(name: str) -> dict[str, Any]:
     """The record of that name; empty if there is none."""
     path = RESULTS / f"{name}.json"
@@ -94,7 +92,7 @@ def load(name: str) -> dict[str, Any]:
 
 
 def save(name: str, record: dict[str, Any]) -> None:
-    _write(RESULTS / f"{name}.json", json.dumps(record, indent=1) + "\n")
+    pages.write(RESULTS / f"{name}.json", json.dumps(record, indent=1) + "\n")
 
 
 def figure_path(name: str) -> Path:
@@ -115,20 +113,10 @@ def svg(figure: Figure) -> str:
 
 
 def save_figure(name: str, figure: Figure) -> None:
-    """Write docs/NAME.svg, which the README shows."""
-    _write(figure_path(name), svg(figure))
+    """Write docs/NAME.svg, which docs/benchmarks.md shows."""
+    pages.write(figure_path(name), svg(figure))
 
 
-def place(where: dict[str, Any]) -> str:
-    """Where and when, as the last line under a table."""
-    return (f"{where['cores']} cores of an {where['processor']}, "
-            f"{where['date']}, MXNet {where['packages']['mxnet']}")
-
-
-def show_on_page(section: str, table: str,
-                   path: Path = ROOT / "README.md") -> None:
-    """Put a table between the two comments of that section of a page."""
-    begin, end = f"<!-- {section}: begin -->", f"<!-- {section}: end -->"
-    before, rest = path.read_text(encoding="utf-8").split(begin)
-    after = rest.split(end)[1]
-    _write(path, f"{before}{begin}\n{table}\n{end}{after}")
+def show_on_page(section: str, text: str) -> None:
+    """Put a table, and what belongs to it, into that section of the page."""
+    pages.replace(PAGE, section, text)

@@ -1,8 +1,8 @@
 """Run the tests of one line of the platform matrix, and record it.
 
 `make matrix` calls this with the Python whose environment is tried, and then
-once more, without arguments: the README's table is made from the record,
-data/results/matrix.json.
+once more, without arguments: the table of docs/platforms.md is made from the
+record, data/results/matrix.json.
 
 Usage: python tools/matrix.py [VERSION AGE COMMAND...]
 AGE: oldest or newest (NumPy), or, in Debian testing, with-gcc or without-gcc
@@ -18,9 +18,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent
                        / "benchmarks"))
+import pages
 import records
 
 NAME = "matrix"
+PAGE = records.ROOT / "docs" / "platforms.md"
 SYSTEMS = {"with-gcc": ", Debian testing",
            "without-gcc": ", Debian testing without gcc"}
 COUNT = re.compile(r"(\d+) (passed|failed|skipped|error)")
@@ -34,7 +36,7 @@ def _versions(line: tuple[str, dict[str, Any]]) -> list[int]:
 
 
 def table(lines: dict[str, dict[str, Any]]) -> str:
-    """The README's table, from the record."""
+    """The page's table, from the record."""
     rows = ["| Python | NumPy | IPython | unit tests and chapter 5 |",
             "|---|---|---|---|"]
     for name, entry in sorted(lines.items(), key=_versions):
@@ -49,7 +51,7 @@ def table(lines: dict[str, dict[str, Any]]) -> str:
 
 def main() -> int:
     if len(sys.argv) == 1:
-        records.show_on_page(NAME, table(records.load(NAME)["lines"]))
+        pages.replace(PAGE, NAME, table(records.load(NAME)["lines"]))
         return 0
     python, age, *command = sys.argv[1:]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)

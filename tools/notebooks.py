@@ -3,12 +3,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import signal
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import pages
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = ROOT / "chapters"
@@ -74,31 +74,27 @@ def outputs_sha256(notebook: Any) -> str:
 
 
 def clean(notebook: Any) -> None:
-    """Take out what changes from run to run, and state the digest."""
+    """Take out what changes from run to run, and state the digest.
+
+    What the README says of a chapter stays: see tools/readme.py.
+    """
     notebook.metadata = nbformat.from_dict({
         "kernelspec": {"display_name": "Python 3", "language": "python",
                        "name": "python3"},
         "language_info": {"name": "python"},
+        "d2lzh": notebook.metadata.get("d2lzh", {}),
     })
     for cell in notebook.cells:
         for key in set(cell.metadata) - {"tags"}:
             del cell.metadata[key]
-    notebook.metadata["d2lzh"] = {"outputs_sha256": outputs_sha256(notebook)}
-
-
-def write_aside(path: Path, text: str) -> None:
-    """Write a file in one step: readers see the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    notebook.metadata["d2lzh"]["outputs_sha256"] = outputs_sha256(notebook)
 
 
 def write(notebook: Any, path: Path) -> None:
-    write_aside(path, nbformat.writes(notebook).rstrip("\n") + "\n")
+    pages.write(path, nbformat.writes(notebook).rstrip("\n") + "\n")
+
+
+write_aside = pages.write  # its old name, in tools/run_chapter.py
 
 
 def complaints(notebook: Any) -> list[str]:

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent
                        / "benchmarks"))
+import pages
 import records
 
 NAME = "projects"
@@ -164,7 +165,7 @@ def main() -> int:
         found[project] = run(python, project)
         found = {each: found[each] for each in PROJECTS if each in found}
         records.save(NAME, {NAME: found})
-        records.show_on_page(NAME, table(found), PAGE)
+        pages.replace(PAGE, NAME, table(found))
     return any("error" in found[project] for project in chosen or PROJECTS)
 
 

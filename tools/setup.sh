@@ -183,7 +183,7 @@ if ! cat $requirements pyproject.toml | cmp -s - "$stamp"; then
     count=$(grep -c '^[a-z]' $requirements)
     install "Installing up to $count packages from $requirements: \
 one to five minutes" -r $requirements
-    # With the setuptools just installed: no download, no network.
+    # With the hatchling just installed: no download, no network.
     install "Installing d2lzh_ext from this folder" \
         --no-build-isolation -e .
     rm $venv/.installing

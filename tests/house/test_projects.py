@@ -4,6 +4,7 @@ from __future__ import annotations
 import ast
 import re
 
+import pages
 import projects
 import pytest
 import records
@@ -22,10 +23,7 @@ def test_every_project_is_recorded() -> None:
 
 
 def test_the_page_shows_the_record() -> None:
-    page = projects.PAGE.read_text(encoding="utf-8")
-    shown = page.split(f"<!-- {projects.NAME}: begin -->")[1].split(
-        f"<!-- {projects.NAME}: end -->")[0]
-    assert shown.strip() == projects.table(FOUND)
+    assert pages.section(projects.PAGE, projects.NAME) == projects.table(FOUND)
 
 
 def test_a_failing_project_is_shown_with_its_error() -> None:
