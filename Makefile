@@ -43,22 +43,21 @@ lab: setup  ## open the chapters in JupyterLab
 outputs: setup  ## run chapters and store their outputs; CHAPTER=05 only one
 	@$(python) tools/run_chapter.py --store $(or $(CHAPTER),all)
 
-export: setup-test  ## write d2lzh_ext/models from the chapters
+export: setup-test  ## write d2lzh_ext/chapters from the notebooks
 	$(python) tools/export.py
 
-navigation: setup  ## links between chapters, badges, the README's contents
+navigation: setup  ## links, badges, the tables of both READMEs
 	@$(python) tools/navigation.py
 
-docs: setup-test  ## write docs/ from the docstrings
+docs: setup-test  ## the table of names in docs/first-edition.md
 	$(python) tools/docs.py
 
 torch: setup  ## add PyTorch: tests compare with it, `make bench` needs it
 	$(python) -m pip install --quiet torch==2.13.0
 
 bench: torch  ## time against d2lzh and PyTorch, over an hour; NETWORK=vgg one
-	$(if $(NETWORK),,$(python) benchmarks/run.py)
-	$(python) benchmarks/bench.py $(NETWORK)
-	$(if $(NETWORK),,$(python) benchmarks/growth.py)
+	$(python) benchmarks/bench.py \
+		$(or $(WHAT),$(if $(NETWORK),training,all)) $(NETWORK)
 
 matrix: setup-test  ## every Python, old and new NumPy, processors: hours
 	$(python) -m nox --session matrix debian processor
@@ -67,16 +66,16 @@ projects: setup-test  ## old MXNet projects on the newest Python and NumPy
 	$(python) -m nox --session projects
 
 seeds: setup-test  ## train each network from five seeds; NETWORK=vgg one
-	$(python) benchmarks/seeds.py $(NETWORK)
+	$(python) benchmarks/train.py seeds $(NETWORK)
 
 book: setup-test  ## a chapter's book setting, resumed if cut; CHAPTER=11
-	@$(python) benchmarks/book.py $(or $(CHAPTER),05)
+	@$(python) benchmarks/train.py book $(or $(CHAPTER),05)
 
 speed: setup-test  ## time every network; NETWORK=vgg one; nothing else may run
-	$(python) benchmarks/speed.py $(NETWORK)
+	$(python) benchmarks/bench.py speed $(NETWORK)
 
 measured: setup-test  ## outputs of all chapters, with their time and memory
-	$(python) benchmarks/chapters.py
+	$(python) benchmarks/bench.py chapters
 
 pins: setup  ## requirements*.txt from pyproject.toml; UPGRADE=1 for newest
 	$(python) -m pip install --quiet uv

@@ -1,229 +1,266 @@
-"""Training every network: this project, d2lzh as shipped, and PyTorch.
+"""Measure time and memory: this project, d2lzh as shipped, and PyTorch.
 
-In each round, every contestant of benchmarks/steps.py trains the network in
-a process of its own, one after the other, and the machine's peak is measured.
-Ratios are taken within a round. Writes data/results/training.json and, with
-PyTorch there, the README's table and docs/training.svg. Nothing else should
-run meanwhile.
+Each measurement runs in a process of its own (contestants.py). Those that
+are compared take turns, round by round, and ratios are taken within a round.
+Records go to data/results, tables and figures to docs/benchmarks.md. Nothing
+else should run meanwhile.
 
-Usage: python benchmarks/bench.py [--fast] [NETWORK ...]
-NETWORK: only these, or `loader-224`; the others keep what was recorded. --fast
-checks with LeNet and the loader that all of it runs, and writes nothing.
+Usage: python benchmarks/bench.py WHAT [--fast] [NAME ...]
+NAME: only these networks, or chapters such as 05-lenet; the others keep what
+was recorded. --fast checks with few small batches that all of it runs, and
+writes nothing. WHAT:
+
+epoch     LeNet, one epoch with its test
+training  images a second of every network, and of the loaders
+growth    time and memory by size of batch, image and training set
+all       these three
+speed     one step of every network, which chapter 16 quotes
+chapters  every chapter alone; stores its outputs, as `make outputs` does
+startup   `import d2lzh_ext`; printed only, as is the next
+updates   SGD's update, with and without this project's operator
+pages     nothing is measured; tables and figures of what is recorded
 """
 from __future__ import annotations
 
 import argparse
 import json
-import math
-import statistics
+import os
+import re
+import shutil
 import sys
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
-import d2lzh_ext as d2l  # first: it makes `import mxnet` work
-
-# isort: split
+import contestants
+import networks
 import records
-from steps import CONTESTANTS, SIZES
+import tables
 
-from d2lzh_ext import models
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-STEPS = Path(__file__).resolve().parent / "steps.py"
-NAME = "training"  # of the record
-ROUNDS = 5
-# Batches that are timed: some seconds for the fastest.
+Record = dict[str, Any]
+CHAPTERS = [path.stem for path in sorted(
+    (records.ROOT / "chapters").glob("*.ipynb"))]
+NETWORKS = [name for name in contestants.SIZES if name in networks.MODULES]
 BATCHES = {"lenet": 200, "loader-28": 200, "loader-96": 200,
-           "loader-224": 300, "densenet": 10}
+           "loader-224": 300, "densenet": 10}  # some seconds for the fastest
 USUAL_BATCHES = 5
-FAST_BATCHES = 2
 
 
-def contestants() -> list[str]:
-    """Those whose library is installed."""
-    return [name for name in CONTESTANTS
-            if find_spec("torch") or not name.startswith("torch")]
+def measure(measurement: str, environment: dict[str, str] | None = None,
+            **arguments: Any) -> Record:
+    """What contestants.py measures in a process of its own.
 
-
-def run(*words: str) -> tuple[Any, float]:
-    """What steps.py printed, and its peak memory in MiB."""
-    out, peak = records.run([sys.executable, STEPS, *words], interval=0.5)
-    return json.loads(out.splitlines()[-1]), peak
-
-
-def measure(network: str, rounds: int, batches: int) -> dict[str, Any]:
-    """Images a second of every round, and the most memory."""
-    entry: dict[str, Any] = {"batch_size": SIZES[network][0],
-                             "side": SIZES[network][1], "batches": batches,
-                             "peak": [], "contestants": {}}
-    for number in range(rounds):
-        entry["peak"].append(run("peak")[0])
-        for name in contestants():
-            rate, memory = run(name, network, str(batches))
-            found = entry["contestants"].setdefault(
-                name, {"images_per_second": [], "peak_mib": 0.0})
-            found["images_per_second"].append(rate)
-            found["peak_mib"] = round(max(found["peak_mib"], memory), 1)
-            print(f"{network:10} round {number + 1}  {name:20} {rate:9.1f} "
-                  f"images/s {memory:6.0f} MiB", flush=True)
-    return entry
-
-
-def _trained(entries: dict[str, Any]) -> dict[str, Any]:
-    """Those of networks."""
-    return {name: entry for name, entry in entries.items()
-            if not name.startswith("loader")}
-
-
-def spread(values: list[float], form: str) -> str:
-    """Median and range, as text."""
-    middle, least, most = (format(value, form) for value in (
-        statistics.median(values), min(values), max(values)))
-    return f"{middle} [{least}–{most}]"
-
-
-def ratios(entry: dict[str, Any], name: str) -> list[float]:
-    """How many times as fast as `name` this project is, round by round."""
-    ours, theirs = (entry["contestants"][each]["images_per_second"]
-                    for each in ("d2lzh_ext", name))
-    return [one / other for one, other in zip(ours, theirs)]
-
-
-def loader_ahead(entries: dict[str, Any]) -> dict[str, float]:
-    """Of each network, how many times as fast its images are made."""
-    def rate(name: str) -> float:
-        return statistics.median(
-            entries[name]["contestants"]["d2lzh_ext"]["images_per_second"])
-
-    return {network: rate(f"loader-{entry['side']}") / rate(network)
-            for network, entry in _trained(entries).items()}
-
-
-def mean(values: Iterable[float]) -> float:
-    """Geometric mean."""
-    return math.exp(statistics.fmean(map(math.log, values)))
-
-
-def share_of_peak(network: str, entry: dict[str, Any]) -> list[float]:
-    """Share of the convolution's rate that training reaches.
-
-    A step costs three forward passes, of two operations for each of the
-    network's multiply-accumulates.
+    `peak_mib` is as it was measured there, or as seen from here.
     """
-    side = entry["side"]
-    macs = d2l.summary(getattr(models, network)(), (1, 1, side, side)).macs
-    rates = entry["contestants"]["d2lzh_ext"]["images_per_second"]
-    return [6 * macs * rate / (peak["convolution"] * 1e9)
-            for rate, peak in zip(rates, entry["peak"])]
+    out, peak = records.run(
+        [sys.executable, contestants.__file__, measurement,
+         json.dumps(arguments)], **environment or {})
+    return {"peak_mib": round(peak, 1), **json.loads(out.splitlines()[-1])}
 
 
-def table(entries: dict[str, Any]) -> str:
-    """Of all networks: rates, ratios, shares of the peak."""
-    others = [name for name in CONTESTANTS if name != "d2lzh_ext" and all(
-        name in entry["contestants"] for entry in entries.values())]
-    lines = ["| network, size, batch | images/s of `d2lzh_ext`, median "
-             "[min–max] | "
-             + " | ".join(f"times as fast as `{name}`" for name in others)
-             + " | of a convolution's rate | memory of `d2lzh_ext`, MiB |",
-             "|---" * (len(others) + 4) + "|"]
-    for network, entry in entries.items():
-        found = entry["contestants"]
-        share = ("–" if network.startswith("loader") else
-                 spread(share_of_peak(network, entry), ".0%"))
-        lines.append(" | ".join([
-            f"| `{network}`, {entry['side']}, {entry['batch_size']}",
-            spread(found["d2lzh_ext"]["images_per_second"], ".0f"),
-            *(spread(ratios(entry, name), ".2f") for name in others), share,
-            f"{found['d2lzh_ext']['peak_mib']:.0f}"]) + " |")
-    trained = _trained(entries).values()
-    if trained:
-        means = [mean(statistics.median(ratios(entry, name))
-                      for entry in trained) for name in others]
-        lines.append("| geometric mean of the medians | | " + " | ".join(
-            f"{value:.2f}" for value in means) + " | | |")
-    return "\n".join(lines)
+def in_turn(tasks: Mapping[str, Callable[[], Record]], rounds: int,
+            title: str = "") -> dict[str, list[Record]]:
+    """What every task gives, one after the other, in every round."""
+    found: dict[str, list[Record]] = {name: [] for name in tasks}
+    for number in range(rounds):
+        for name, task in tasks.items():
+            result = task()
+            found[name].append(result)
+            print(f"round {number + 1}  {title:10} {name:30}", *(
+                f"{key} {value}" for key, value in result.items()), flush=True)
+    return found
 
 
-def draw(entries: dict[str, Any]) -> Figure:
-    """Speed of the others, where this project's is 1."""
-    from matplotlib.figure import Figure
-
-    entries = _trained(entries)
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
-    axis = figure.subplots()
-    others = list(CONTESTANTS)[1:]
-    width = 0.8 / len(others)
-    for number, name in enumerate(others):
-        speeds = [[1 / ratio for ratio in ratios(entry, name)]
-                  for entry in entries.values()]
-        middle = [statistics.median(each) for each in speeds]
-        axis.bar(
-            [i + (number - 1) * width for i in range(len(entries))], middle,
-            width, label=name, yerr=[
-                [m - min(each) for m, each in zip(middle, speeds)],
-                [max(each) - m for m, each in zip(middle, speeds)]])
-    axis.axhline(1, color="black", linewidth=1, label="d2lzh_ext")
-    axis.set_xticks(range(len(entries)), [
-        f"{name}\n{entry['side']} × {entry['side']}"
-        for name, entry in entries.items()])
-    axis.set_ylabel("images/s, d2lzh_ext = 1")
-    axis.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.2))
-    return figure
+def columns(results: list[Record]) -> Record:
+    """The values of all rounds by their names; of the memory, the most."""
+    found = {key: [result[key] for result in results] for key in results[0]}
+    return {**found, "peak_mib": max(found["peak_mib"])}
 
 
-def against_better(entries: dict[str, Any]) -> dict[str, float]:
-    """Of each network, the ratio to PyTorch's better layout, as a median."""
-    return {network: min(statistics.median(ratios(entry, name))
-                         for name in CONTESTANTS if name.startswith("torch"))
-            for network, entry in _trained(entries).items()}
+def available(names: list[str]) -> list[str]:
+    """The contestants that can run here; says why another cannot."""
+    compiler = os.environ.get("CXX", "g++")
+    chosen = []
+    for name in names:
+        if name.startswith("torch") and not find_spec("torch"):
+            print(f"{name}: left out, PyTorch is not installed")
+        elif "compiled" in name and not shutil.which(compiler):
+            print(f"{name}: left out, torch.compile needs {compiler}")
+        else:
+            chosen.append(name)
+    return chosen
 
 
-def show(record: dict[str, Any]) -> str:
-    """What stands in the README."""
-    where = record["provenance"]
-    better = against_better(record["networks"])
-    worst = min(better, key=lambda network: better[network])
-    return (f"{table(record['networks'])}\n\n"
-            "Against the faster of PyTorch's two layouts on each network: "
-            f"{mean(better.values()):.2f} in the geometric mean; the smallest "
-            f"median is {better[worst]:.2f} (`{worst}`). The loader makes "
-            f"images {min(loader_ahead(record['networks']).values()):.0f} "
-            "times as fast as a network takes them, or more.\n\n"
-            f"![Speed of the others](docs/{NAME}.svg)\n\n"
-            f"{records.place(where)}, PyTorch {where['packages']['torch']}, "
-            f"{ROUNDS} rounds. `make bench` repeats it.")
+def in_order(entries: Record, order: Any) -> Record:
+    return {name: entries[name] for name in order if name in entries}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("network", nargs="*", choices=[[], *SIZES])
+# Each of these yields its record whenever a part of it is done. `names` are
+# those of the command line, or all that there are.
+
+def epoch(names: list[str], fast: bool) -> Iterator[Record]:
+    arguments: Record = {"epochs": 1, "batches": 2} if fast else {}
+    found = in_turn(
+        {name: partial(measure, "epoch", contestant=name, **arguments)
+         for name in available(list(tables.TITLES))}, 1 if fast else 7)
+    yield {"results": {name: columns(each) for name, each in found.items()}}
+
+
+def training(names: list[str], fast: bool) -> Iterator[Record]:
+    entries = {} if fast else records.load("training").get("networks", {})
+    compared = available(contestants.TRAINING)
+    for network in names:
+        batches = 2 if fast else BATCHES.get(network, USUAL_BATCHES)
+        tasks = {"peak": partial(measure, "peak",
+                                 **({"side": 256} if fast else {}))}
+        # Only the first round finds nothing that was compiled before.
+        with tempfile.TemporaryDirectory() as cache:
+            for name in compared:
+                if "compiled" in name and network.startswith("loader"):
+                    continue
+                tasks[name] = partial(
+                    measure, "training", {"TORCHINDUCTOR_CACHE_DIR": cache},
+                    contestant=name, network=network, batches=batches)
+            found = in_turn(tasks, 1 if fast else 5, network)
+        peak = [{"matrix product": each["matrix product"]}
+                for each in found.pop("peak")]
+        now = provenance("training")
+        batch_size, side = contestants.SIZES[network]
+        # With its own provenance, for others stay as they were recorded.
+        entries[network] = {
+            "date": now["date"], "commit": now["commit"],
+            "batch_size": batch_size, "side": side, "batches": batches,
+            "peak": peak, "contestants": {
+                name: columns(each) for name, each in found.items()}}
+        entries = in_order(entries, contestants.SIZES)
+        yield {"networks": entries}
+
+
+def growth(names: list[str], fast: bool) -> Iterator[Record]:
+    sweeps = {name: sweep.values for name, sweep in tables.SWEEPS.items()}
+    if fast:
+        sweeps = {"training images": [1_024, 2_048]}
+    tasks = {}
+    for name, values in sweeps.items():
+        network, argument, _, others = tables.SWEEPS[name]
+        for value in values:
+            tasks[f"{name} {value}"] = partial(
+                measure, "growth", network=network,
+                **{**others, argument: value})
+    found = in_turn(tasks, 1 if fast else 3)
+    yield {"sweeps": {name: {str(value): found[f"{name} {value}"]
+                             for value in values}
+                      for name, values in sweeps.items()}}
+
+
+def speed(names: list[str], fast: bool) -> Iterator[Record]:
+    entries = {} if fast else records.load("speed").get("networks", {})
+    for network in names:
+        sides = list(networks.timed_settings(network))[:1 if fast else None]
+        found = in_turn({str(side): partial(
+            measure, "speed", network=network, side=side, small=fast)
+            for side in sides}, 1, network)
+        entries[network] = {side: each[0] for side, each in found.items()}
+        entries = in_order(entries, networks.MODULES)
+        yield {"threads": networks.threads(), "networks": entries}
+
+
+def chapters(names: list[str], fast: bool) -> Iterator[Record]:
+    entries = records.load("chapters").get("chapters", {})
+    for stem in names:
+        out, peak = records.run(
+            [sys.executable, "tools/run_chapter.py",
+             *([] if fast else ["--store"]), stem])
+        (seconds,) = re.findall(r"^Done in ([\d.]+) s", out, re.MULTILINE)
+        entries[stem] = {"seconds": float(seconds), "peak_mib": round(peak, 1)}
+        print(f"{stem:24} {seconds} s {peak:6.0f} MiB", flush=True)
+        yield {"chapters": in_order(entries, CHAPTERS)}
+
+
+def startup(names: list[str], fast: bool) -> Iterator[Record]:
+    tasks = {name: partial(measure, "startup", contestant=name)
+             for name in ("d2lzh", "d2lzh_ext")}
+    # The first round fills the disk's cache.
+    found = in_turn(tasks, 2 if fast else 10)
+    yield {"results": {name: columns(each[1:])
+                       for name, each in found.items()}}
+
+
+def updates(names: list[str], fast: bool) -> Iterator[Record]:
+    variable = {"MXNET_OPTIMIZER_AGGREGATION_SIZE": "1"}
+    variants: dict[str, tuple[bool, dict[str, str]]] = {
+        "MXNet's": (False, {}),
+        "the variable at 1": (False, variable),
+        "this project's": (True, {})}
+    entries = {}
+    for network in names:
+        found = in_turn({name: partial(
+            measure, "updates", environment, network=network, patched=patched,
+            batches=2 if fast else 9, small=fast)
+            for name, (patched, environment) in variants.items()},
+            1 if fast else 5, network)
+        entries[network] = {name: columns(each)
+                            for name, each in found.items()}
+        yield {"networks": entries}
+
+
+class Kind(NamedTuple):
+    measure: Callable[[list[str], bool], Iterator[Record]]
+    table: Callable[[Record], str] | None
+    record: str | None = None   # its name, where it is stored
+    names: list[str] = []       # noqa: RUF012 (never changed)
+    fast_names: list[str] = []  # noqa: RUF012 (never changed)
+
+
+KINDS = {
+    "epoch": Kind(epoch, tables.epoch, "lenet-epoch"),
+    "training": Kind(training, tables.training_table, "training",
+                     list(contestants.SIZES), ["lenet", "loader-28"]),
+    "growth": Kind(growth, tables.growth, "growth"),
+    "speed": Kind(speed, None, "speed",
+                  list(networks.MODULES), ["lenet_bn"]),
+    "chapters": Kind(chapters, None, "chapters",
+                     CHAPTERS, ["03-channels"]),
+    "startup": Kind(startup, tables.startup),
+    "updates": Kind(updates, tables.updates, None, NETWORKS, ["lenet"])}
+
+
+def provenance(what: str) -> Record:
+    return records.provenance(
+        f"python benchmarks/bench.py {what}",
+        *(["torch"] if what in ("epoch", "training") else []))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=[*KINDS, "all", "pages"])
+    parser.add_argument("name", nargs="*")
     parser.add_argument("--fast", action="store_true")
-    options = parser.parse_args()
-    if options.fast:
-        print(table({network: measure(network, 1, FAST_BATCHES)
-                     for network in ("lenet", "loader-224")}))
+    options = parser.parse_intermixed_args(arguments)
+    if options.what == "pages":
+        for name in tables.ON_PAGE:
+            tables.show(name)
         return
-    entries = records.load(NAME).get("networks", {})
-    for network in options.network or list(SIZES):
-        measured = measure(network, ROUNDS,
-                           BATCHES.get(network, USUAL_BATCHES))
-        where = records.provenance("make bench", "torch")
-        # Its own, for the other networks may stay as they were recorded.
-        entries[network] = {"date": where["date"], "commit": where["commit"],
-                            **measured}
-        entries = {name: entries[name] for name in SIZES if name in entries}
-        record = {"provenance": where, "networks": entries}
-        records.save(NAME, record)
-        if entries.keys() == SIZES.keys() and all(
-                entry["contestants"].keys() == CONTESTANTS.keys()
-                for entry in entries.values()):
-            records.save_figure(NAME, draw(entries))
-            records.show_on_page(NAME, show(record))
-    print(table(entries))
+    for what in (["epoch", "training", "growth"] if options.what == "all"
+                 else [options.what]):
+        kind = KINDS[what]
+        unknown = set(options.name) - set(kind.names)
+        if unknown:
+            parser.error(f"{what} has no {', '.join(sorted(unknown))}; it "
+                         f"has {', '.join(kind.names) or 'no names'}")
+        names = options.name or (
+            kind.fast_names if options.fast else kind.names)
+        for measured in kind.measure(names, options.fast):
+            record = {"provenance": provenance(what), **measured}
+            if kind.record and not options.fast:
+                records.save(kind.record, record)
+                tables.show(kind.record)
+        if kind.table:
+            print(kind.table(record))
 
 
 if __name__ == "__main__":

@@ -1,48 +1,65 @@
-"""The networks that are trained on Fashion-MNIST, and one run of one."""
+"""The networks that are trained on Fashion-MNIST, and one run of one.
+
+MXNet is imported where it is used: train.py sets the number of threads
+before, and a contestant imports another MXNet than this project's.
+"""
 from __future__ import annotations
 
 import hashlib
 import importlib
-import inspect
 import json
 import os
-import re
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import d2lzh_ext as d2l  # first: it makes `import mxnet` work
-
-# isort: split
 import records
-from mxnet import gluon
 
 from d2lzh_compat.openmp import num_cores
-from d2lzh_ext import models
 
-# The function of d2lzh_ext.models, and the module with its SETTINGS.
-MODULES = {"lenet": "lenet", "alexnet": "alexnet", "vgg": "vgg",
-           "nin": "nin", "googlenet": "googlenet", "lenet_bn": "lenet_bn",
-           "resnet18": "resnet", "densenet": "densenet",
-           "zfnet_small": "zfnet"}
-FOLDER = records.ROOT / "output" / "book"  # where checkpoints go
+if TYPE_CHECKING:
+    import d2lzh_ext as d2l
+
+# The function, and the module of d2lzh_ext.chapters that defines it.
+MODULES = {"lenet": "ch05_lenet", "alexnet": "ch06_alexnet",
+           "vgg": "ch07_vgg", "nin": "ch08_nin",
+           "googlenet": "ch09_googlenet", "lenet_bn": "ch10_lenet_bn",
+           "resnet18": "ch11_resnet", "densenet": "ch12_densenet",
+           "zfnet_small": "ch13_zfnet"}
+CHECKPOINTS = records.ROOT / "output" / "book"
+# Large images in the book's batches of 128 and 256 would take gigabytes.
+MOST_LARGE = 64
 
 
-def _module(network: str) -> Any:
-    return importlib.import_module(f"d2lzh_ext.models.{MODULES[network]}")
+def module(network: str) -> Any:
+    return importlib.import_module(f"d2lzh_ext.chapters.{MODULES[network]}")
+
+
+def build(network: str) -> Any:
+    """The network, not initialised."""
+    return getattr(module(network), network)()
 
 
 def chapter(network: str) -> str:
     """The chapter that holds the network, such as 06-alexnet."""
-    (name,) = set(re.findall(r"chapters/([\w-]+)\.ipynb",
-                             inspect.getsource(_module(network))))
-    return name
+    number = MODULES[network][2:4]
+    (path,) = (records.ROOT / "chapters").glob(f"{number}-*.ipynb")
+    return path.stem
 
 
 def setting(network: str, profile: str) -> dict[str, Any]:
     """The numbers of a network's chapter: `book` or `quick`."""
-    return dict(_module(network).SETTINGS[profile])
+    return dict(module(network).SETTINGS[profile])
+
+
+def timed_settings(network: str) -> dict[int, dict[str, Any]]:
+    """By the side of the images, the setting whose steps are timed."""
+    chosen = {}
+    for profile in ("quick", "book"):  # the book's, where both have one side
+        numbers = setting(network, profile)
+        if numbers["resize"]:
+            numbers["batch_size"] = min(numbers["batch_size"], MOST_LARGE)
+        chosen[numbers["resize"] or 28] = numbers
+    return dict(sorted(chosen.items()))
 
 
 def readable(setting: dict[str, Any]) -> dict[str, Any]:
@@ -56,16 +73,8 @@ def threads() -> int:
     return int(os.environ.get("OMP_NUM_THREADS") or num_cores())
 
 
-def in_its_own_process(script: str, *words: str, **environment: str) -> Any:
-    """Run a script of this folder; what the last line it prints holds."""
-    done = subprocess.run(
-        [sys.executable, script, *words], env={**os.environ, **environment},
-        stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def checkpoint(name: str, setting: dict[str, Any], seed: int,
-               folder: Path = FOLDER) -> Path:
+               folder: Path = CHECKPOINTS) -> Path:
     """Where a run is saved; another setting has another file."""
     text = json.dumps([readable(setting), seed])
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -75,12 +84,17 @@ def checkpoint(name: str, setting: dict[str, Any], seed: int,
 def train(network: str, setting: dict[str, Any], seed: int,
           checkpoint: str | os.PathLike[str] | None = None) -> d2l.History:
     """One run: what the chapter's cells do."""
+    import d2lzh_ext as d2l  # first: it makes `import mxnet` work
+
+    # isort: split
+    from mxnet import gluon
+
     train_iter, test_iter = d2l.load_data_fashion_mnist(
         setting["batch_size"], resize=setting["resize"],
         num_train=setting["num_train"], num_test=setting["num_test"])
     d2l.seed(seed)
     ctx = d2l.try_gpu()
-    net = getattr(models, network)()
+    net = build(network)
     net.initialize(setting["initializer"], ctx=ctx)
     # All initial values are drawn before the first mask of Dropout.
     net(next(iter(test_iter))[0][:1].as_in_context(ctx))
