@@ -15,7 +15,6 @@ import os
 import random
 import re
 import zipfile
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,8 @@ _MXNETS = ("rescale_grad", "aggregate_num", "allow_np_array", "sym_info",
            "lr_scheduler")
 # What a reader sets of a parameter, and where it stands by itself.
 _OF_A_PARAMETER = {"lr_mult": 1.0, "wd_mult": 1.0, "grad_req": "write"}
+
+Settings = Iterator[tuple[str, Any, str]]  # name, object and attribute
 
 
 class CheckpointError(ValueError):
@@ -83,30 +84,26 @@ def _places(net: gluon.Block, trainer: gluon.Trainer) -> dict[str, int]:
             for i, parameter in enumerate(trainer._params)}
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether JSON holds a value: a number, a word, a list of such."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return isinstance(value, (bool, int, float, str, type(None), np.generic))
+
+
 def _plain(value: Any) -> Any:
-    """As JSON gives it back; TypeError for what JSON does not hold."""
+    """As JSON gives it back."""
     if isinstance(value, (list, tuple)):
         return [_plain(each) for each in value]
-    value = value.item() if isinstance(value, np.generic) else value
-    if not isinstance(value, (bool, int, float, str, type(None))):
-        raise TypeError(f"{type(value).__name__} is no number")
-    return value
+    return value.item() if isinstance(value, np.generic) else value
 
 
-def _is_plain(value: Any) -> bool:
-    try:
-        _plain(value)
-    except TypeError:
-        return False
-    return True
-
-
-def _schedule(scheduler: Any, name: str) -> Iterator[tuple[str, Any, str]]:
+def _schedule(scheduler: Any, name: str = "lr_scheduler") -> Settings:
     """Where a scheduler, and those inside it, keep their numbers."""
     if scheduler is None:
         return
     yield name, type(scheduler), "__name__"
-    for attribute, value in getattr(scheduler, "__dict__", {}).items():
+    for attribute, value in vars(scheduler).items():
         inner = f"{name}.{attribute}"
         if _is_plain(value):
             yield inner, scheduler, attribute
@@ -118,7 +115,7 @@ def _schedule(scheduler: Any, name: str) -> Iterator[tuple[str, Any, str]]:
                     yield from _schedule(each, f"{inner}.{i}")
 
 
-def _numbers(optimizer: Any) -> Iterator[tuple[str, Any, str]]:
+def _numbers(optimizer: Any) -> Settings:
     """Where an optimizer keeps what a reader can set."""
     for attribute, value in vars(optimizer).items():
         if _is_plain(value) and attribute not in (*_MOVING, *_MXNETS):
@@ -126,26 +123,34 @@ def _numbers(optimizer: Any) -> Iterator[tuple[str, Any, str]]:
                    optimizer, attribute)
 
 
-def _slots(trainer: gluon.Trainer, places: dict[str, int], scheduler: Any
-           ) -> Iterator[tuple[str, Any, str]]:
-    """(name, object, attribute) of all that a reader can set."""
+def _settings(trainer: gluon.Trainer, places: dict[str, int], scheduler: Any
+              ) -> Settings:
+    """All that a reader can set."""
     yield from _numbers(trainer.optimizer)
     yield "rescale_grad", trainer, "_scale"  # before the size of the batch
-    yield from _schedule(scheduler, "lr_scheduler")
+    yield from _schedule(scheduler)
     for place, i in places.items():
         for attribute in _OF_A_PARAMETER:
             yield f"{place}.{attribute}", trainer._params[i], attribute
 
 
-def _default(name: str) -> Any:
-    return _OF_A_PARAMETER.get(name.rpartition(".")[2])
+def _get(values: dict[str, Any], name: str) -> Any:
+    """A parameter's settings are left out where they are the usual."""
+    return values.get(name, _OF_A_PARAMETER.get(name.rpartition(".")[2]))
 
 
-def _values(slots: Iterator[tuple[str, Any, str]]) -> dict[str, Any]:
+def _values(settings: Settings) -> dict[str, Any]:
     values = {name: _plain(getattr(thing, attribute))
-              for name, thing, attribute in slots}
+              for name, thing, attribute in settings}
     return {name: value for name, value in values.items()
-            if _default(name) is None or value != _default(name)}
+            if value is None or value != _get({}, name)}
+
+
+def _set(settings: Settings, values: dict[str, Any]) -> None:
+    for name, thing, attribute in list(settings):
+        value = _get(values, name)
+        if _plain(getattr(thing, attribute)) != value:
+            setattr(thing, attribute, value)
 
 
 def _moved(scheduler: Any, first: int, last: int) -> Any:
@@ -155,8 +160,9 @@ def _moved(scheduler: Any, first: int, last: int) -> Any:
     MXNet's stays at the rate that it was last asked for.
     """
     scheduler = copy.deepcopy(scheduler)
-    for update in range(first, last + 1) if scheduler is not None else ():
-        scheduler(update)
+    if scheduler is not None:
+        for update in range(first, last + 1):
+            scheduler(update)
     return scheduler
 
 
@@ -175,21 +181,73 @@ def hyperparameters(net: gluon.Block, trainer: gluon.Trainer
     """
     optimizer = trainer.optimizer
     now = optimizer.num_update
-    return _values(_slots(trainer, _places(net, trainer),
-                          _moved(optimizer.lr_scheduler, now, now)))
+    return _values(_settings(trainer, _places(net, trainer),
+                             _moved(optimizer.lr_scheduler, now, now)))
 
 
 def _differences(here: dict[str, Any], there: dict[str, Any]) -> list[str]:
     differing = [name for name in {**there, **here}
-                 if here.get(name, _default(name))
-                 != there.get(name, _default(name))]
+                 if _get(here, name) != _get(there, name)]
     # Of two kinds of schedulers, the kinds are enough.
-    differing = [name for name in differing
-                 if not any(name.startswith(f"{other}.")
-                            for other in differing)]
-    return [f"{name} is {here.get(name, _default(name))} here and "
-            f"{there.get(name, _default(name))} in the file"
-            for name in differing]
+    return [f"{name} is {_get(here, name)} here and {_get(there, name)} in "
+            "the file" for name in differing
+            if not any(name.startswith(f"{other}.") for other in differing)]
+
+
+def _check_settings(here: dict[str, Any], theirs: dict[str, Any]) -> None:
+    """Whether a file's settings can be set here."""
+    mine, other = here.get("lr_scheduler"), theirs.get("lr_scheduler")
+    if mine != other:
+        raise CheckpointError(
+            f"was saved with the scheduler {other}, and the trainer has "
+            f"{mine}: give it one of that kind, or take settings=\"trainer\"")
+    for name in here.keys() | theirs.keys():
+        mine, other = _get(here, name), _get(theirs, name)
+        words = {isinstance(value, (str, list)) for value in (mine, other)
+                 if value is not None}
+        known = (_get({}, name) is not None
+                 or (name in here and name in theirs))
+        if name.endswith(".grad_req"):
+            known = other in ("write", "add", "null")
+        if not known or not _is_plain(other) or len(words) > 1:
+            raise ValueError(f"{name} is {other!r}")
+
+
+def _chosen_settings(trainer: gluon.Trainer, places: dict[str, int],
+                     notes: dict[str, Any], choice: str | None
+                     ) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Compare the trainer's settings with a file's.
+
+    Returns:
+        Those that `choice` asks for, and those with which the run begins in
+        a new process.
+    """
+    scheduler = trainer.optimizer.lr_scheduler
+    now, then = trainer.optimizer.num_update, notes["moving"]["num_update"]
+    # A schedule moves. The one that is behind is moved on to the other; the
+    # trainer's is ahead where its run was interrupted within an epoch.
+    begin, here = (
+        _values(_settings(trainer, places, _moved(scheduler, now, update)))
+        for update in (now, max(now, then)))
+    saved = notes["settings"]
+    there = dict(saved)
+    if now > then and here.get("lr_scheduler") == saved.get("lr_scheduler"):
+        old = copy.deepcopy(scheduler)
+        _set(_schedule(old), saved)
+        there |= _values(_schedule(_moved(old, then, now)))
+    differences = min(_differences(here, there),
+                      _differences(begin, notes["begun"]), key=len)
+    if differences and choice is None:
+        if len(differences) > 5:
+            differences[5:] = [f"and {len(differences) - 5} more"]
+        raise CheckpointError(
+            f"was saved with other settings: {'; '.join(differences)}. "
+            "settings=\"file\" goes on with the file's, "
+            "settings=\"trainer\" with those here")
+    chosen, begun = ((here, begin) if choice == "trainer" else
+                     (saved, notes["begun"]))
+    _check_settings(here, chosen)
+    return chosen, begun
 
 
 # --- states -----------------------------------------------------------------
@@ -209,85 +267,31 @@ def _trainer_state(net: gluon.Block, trainer: gluon.Trainer
                    ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Momentum and the like of each parameter, and the optimizer's count."""
     check_single_device(trainer)
-    optimizer, updater = trainer.optimizer, trainer._updaters[0]
-    counts = optimizer._all_index_update_counts.get(
+    optimizer, states = trainer.optimizer, trainer._updaters[0].states
+    all_counts = optimizer._all_index_update_counts.get(
         trainer._contexts[0].device_id, {})
-    gathered = getattr(optimizer, "cumgrads", {})  # LBSGD's, between updates
-    arrays, notes = {}, defaultdict[str, Any](dict)
+    sums = getattr(optimizer, "cumgrads", {})  # LBSGD's, between updates
     places = _places(net, trainer)
+    arrays, forms, gathered = {}, {}, {}
     for place, i in places.items():
-        if i in counts:
-            notes["counts"][place] = counts[i]
-        if i not in updater.states:
+        if i not in states:
             continue
-        leaves = _leaves(updater.states[i])
-        if i in gathered:
-            notes["gathered"][place] = gathered[i]["num_cums"]
-            sums = gathered[i]["cum_grad"]  # 0 after an update
-            leaves.append(sums if isinstance(sums, nd.NDArray) else None)
-        notes["states"][place] = [leaf is not None for leaf in leaves]
+        leaves = _leaves(states[i])
+        if i in sums:
+            gathered[place] = sums[i]["num_cums"]
+            array = sums[i]["cum_grad"]  # 0 after an update
+            leaves.append(array if isinstance(array, nd.NDArray) else None)
+        forms[place] = [leaf is not None for leaf in leaves]
         arrays.update({f"state/{place}/{j}": leaf.asnumpy()
                        for j, leaf in enumerate(leaves) if leaf is not None})
     return arrays, {
-        "counts": {}, "states": {}, "gathered": {}, **notes,
+        "counts": {place: all_counts[i] for place, i in places.items()
+                   if i in all_counts},
+        "states": forms, "gathered": gathered,
         "optimizer": type(optimizer).__name__, "places": list(places),
         "moving": {name: _plain(value) for name, value
                    in vars(optimizer).items() if name in _MOVING},
         "settings": hyperparameters(net, trainer)}
-
-
-def _states_to_restore(trainer: gluon.Trainer, optimizer: Any,
-                       index: dict[str, int], arrays: dict[str, Any],
-                       notes: dict[str, Any], anew: bool
-                       ) -> Callable[[], None]:
-    """Check all states of a file, and make them.
-
-    Args:
-        optimizer: With the settings that the run will have.
-        index: The trainer's, by place.
-        anew: Where one side has no states (momentum 0), begin as a new run
-            does.
-    """
-    context = trainer._contexts[0]
-    states, gathered = {}, {}
-    for place, form in notes["states"].items():
-        i, values = index[place], arrays[f"parameter/{place}"]
-        weight = nd.array(values, ctx=context, dtype=values.dtype)
-        states[i] = optimizer.create_state_multi_precision(i, weight)
-        leaves = _leaves(states[i])
-        if place in notes["gathered"]:
-            leaves.append(weight.zeros_like() if form[-1] else None)
-            gathered[i] = {
-                "cum_grad": leaves[-1] if form[-1] else 0,
-                "num_cums": _count(notes["gathered"][place])}
-        here = [leaf is not None for leaf in leaves]
-        if anew and not (any(form) and any(here)):
-            continue
-        found = [arrays[f"state/{place}/{j}"]
-                 for j, there in enumerate(form) if there]
-        own = [leaf for leaf in leaves if leaf is not None]
-        if form != here or any(
-                array.shape != leaf.shape or array.dtype != leaf.dtype
-                for array, leaf in zip(found, own)):
-            raise CheckpointError(f"has a state of {place} that is none of "
-                                  f"{type(optimizer).__name__} with these "
-                                  "settings")
-        for array, leaf in zip(found, own):
-            leaf[:] = array
-    counts = {index[place]: _count(count)
-              for place, count in notes["counts"].items()}
-
-    def restore() -> None:
-        updater = trainer._updaters[0]
-        updater.states = states
-        updater.states_synced = dict.fromkeys(states, True)
-        own = trainer.optimizer
-        own._set_current_context(context.device_id)
-        own._index_update_count.clear()
-        own._index_update_count.update(counts)
-        if hasattr(own, "cumgrads"):
-            own.cumgrads = gathered
-    return restore
 
 
 def _count(value: Any) -> int:
@@ -296,88 +300,55 @@ def _count(value: Any) -> int:
     return value
 
 
-def _moving_to_restore(trainer: gluon.Trainer, moving: dict[str, Any]
-                       ) -> Callable[[], None]:
-    own = vars(trainer.optimizer)
-    if moving.keys() != own.keys() & set(_MOVING):
+def _check_moving(optimizer: Any, moving: dict[str, Any]) -> None:
+    if moving.keys() != vars(optimizer).keys() & set(_MOVING):
         raise ValueError(f"moving numbers {sorted(moving)}")
     _count(moving["num_update"])
     for name, value in moving.items():
         if value is not None and type(value) not in (int, float):
             raise ValueError(f"{name} is {value!r}")
-    return lambda: own.update(moving)
 
 
-# --- settings ---------------------------------------------------------------
-
-def _set(slots: Iterator[tuple[str, Any, str]], values: dict[str, Any]
-         ) -> None:
-    for name, thing, attribute in list(slots):
-        value = values.get(name, _default(name))
-        if _plain(getattr(thing, attribute)) != value:
-            setattr(thing, attribute, value)
+def _form(leaves: list[Any]) -> list[Any]:
+    return [leaf is not None and (leaf.shape, np.dtype(leaf.dtype))
+            for leaf in leaves]
 
 
-def _check_settings(here: dict[str, Any], theirs: dict[str, Any]) -> None:
-    """Whether a file's settings can be set here."""
-    mine, other = (each.get("lr_scheduler") for each in (here, theirs))
-    if mine != other:
-        raise CheckpointError(
-            f"was saved with the scheduler {other}, and the trainer has "
-            f"{mine}: give it one of that kind, or take settings=\"trainer\"")
-    for name in here.keys() | theirs.keys():
-        mine, other = (each.get(name, _default(name))
-                       for each in (here, theirs))
-        words = [isinstance(value, (str, list)) for value in (mine, other)
-                 if value is not None]
-        known = _default(name) is not None or (name in here
-                                               and name in theirs)
-        if name.endswith(".grad_req"):
-            known = other in ("write", "add", "null")
-        if not known or not _is_plain(other) or len(set(words)) > 1:
-            raise ValueError(f"{name} is {other!r}")
+def _states(trainer: gluon.Trainer, optimizer: Any, index: dict[str, int],
+            arrays: dict[str, Any], notes: dict[str, Any], anew: bool
+            ) -> tuple[dict[int, Any], dict[int, Any]]:
+    """Check and make a file's states, and LBSGD's sums, by `index`.
 
-
-def _settings_to_restore(trainer: gluon.Trainer, places: dict[str, int],
-                         notes: dict[str, Any], choice: str | None
-                         ) -> tuple[Callable[[], None], dict[str, Any], Any]:
-    """Compare the trainer's settings with a file's.
-
-    Returns:
-        What sets those that `choice` asks for; those with which the run
-        begins in a new process; a copy of the optimizer with those that it
-        will have.
+    Args:
+        optimizer: With the settings that the run will have.
+        anew: Where one side has no states (momentum 0), begin as a new run
+            does.
     """
-    optimizer, scheduler = trainer.optimizer, trainer.optimizer.lr_scheduler
-    now, then = optimizer.num_update, notes["moving"]["num_update"]
-    begin = _values(_slots(trainer, places, _moved(scheduler, now, now)))
-    saved = notes["settings"]
-    # A schedule moves. The one that is behind is moved on to the other; the
-    # trainer's is ahead where its run was interrupted within an epoch.
-    here = _values(_slots(trainer, places,
-                          _moved(scheduler, now, max(now, then))))
-    there = dict(saved)
-    if now > then and here.get("lr_scheduler") == saved.get("lr_scheduler"):
-        old = copy.deepcopy(scheduler)
-        _set(_schedule(old, "lr_scheduler"), saved)
-        there |= _values(_schedule(_moved(old, then, now), "lr_scheduler"))
-    differences = min(_differences(here, there),
-                      _differences(begin, notes["begun"]), key=len)
-    if differences and choice is None:
-        if len(differences) > 5:
-            differences[5:] = [f"and {len(differences) - 5} more"]
-        raise CheckpointError(
-            f"was saved with other settings: {'; '.join(differences)}. "
-            "settings=\"file\" goes on with the file's, "
-            "settings=\"trainer\" with those here")
-    new = copy.copy(optimizer)
-    if choice == "trainer":
-        return (lambda: _set(_schedule(scheduler, "lr_scheduler"), here),
-                begin, new)
-    _check_settings(here, saved)
-    _set(_numbers(new), saved)
-    return (lambda: _set(_slots(trainer, places, scheduler), saved),
-            notes["begun"], new)
+    states, gathered = {}, {}
+    for place, form in notes["states"].items():
+        i, values = index[place], arrays[f"parameter/{place}"]
+        weight = nd.array(values, ctx=trainer._contexts[0],
+                          dtype=values.dtype)
+        states[i] = optimizer.create_state_multi_precision(i, weight)
+        leaves = _leaves(states[i])
+        if place in notes["gathered"]:
+            leaves.append(weight.zeros_like() if form[-1] else None)
+            gathered[i] = {
+                "cum_grad": leaves[-1] if form[-1] else 0,
+                "num_cums": _count(notes["gathered"][place])}
+        here = _form(leaves)
+        if anew and not (any(form) and any(here)):
+            continue
+        found = [arrays[f"state/{place}/{j}"] if there else None
+                 for j, there in enumerate(form)]
+        if _form(found) != here:
+            raise CheckpointError(f"has a state of {place} that is none of "
+                                  f"{type(optimizer).__name__} with these "
+                                  "settings")
+        for array, leaf in zip(found, leaves):
+            if leaf is not None:
+                leaf[:] = array
+    return states, gathered
 
 
 # --- random generators ------------------------------------------------------
@@ -396,8 +367,9 @@ def _random_state() -> tuple[dict[str, Any], dict[str, Any]]:
             {"numpy": [kind, *rest], "python": [version, gauss]})
 
 
-def _random_to_restore(arrays: dict[str, Any], notes: dict[str, Any]
-                       ) -> Callable[[], None]:
+def _check_random(arrays: dict[str, Any], notes: dict[str, Any]
+                  ) -> tuple[Any, Any]:
+    """The states that NumPy's and Python's generators take."""
     kind, place, *rest = notes["numpy"]
     version, gauss = notes["python"]
     if not 0 <= place <= 624 or not isinstance(gauss, (float, type(None))):
@@ -406,12 +378,7 @@ def _random_to_restore(arrays: dict[str, Any], notes: dict[str, Any]
     of_python = (version, tuple(arrays["random/python"].tolist()), gauss)
     np.random.RandomState().set_state(of_numpy)
     random.Random().setstate(of_python)
-
-    def restore() -> None:
-        np.random.set_state(of_numpy)
-        random.setstate(of_python)
-        _reseed()
-    return restore
+    return of_numpy, of_python
 
 
 # --- files ------------------------------------------------------------------
@@ -519,17 +486,15 @@ def _to_restore(net: gluon.Block, trainer: gluon.Trainer,
                 everything: dict[str, Any], choice: str | None
                 ) -> Callable[[], dict[str, Any]]:
     """What takes the run up, once all of it is known to fit."""
-    parameters = {name.partition("/")[2]: array
-                  for name, array in arrays.items()
-                  if name.startswith("parameter/")}
+    parameters = {name.removeprefix("parameter/"): array for name, array
+                  in arrays.items() if name.startswith("parameter/")}
     difference = misfit(net, parameters)
     if difference:
         raise CheckpointError(f"is of another network: {difference}")
-    notes = everything["trainer"]
-    optimizer = type(trainer.optimizer).__name__
-    if notes["optimizer"] != optimizer:
+    notes, own = everything["trainer"], trainer.optimizer
+    if notes["optimizer"] != type(own).__name__:
         raise CheckpointError(f"was trained with {notes['optimizer']}, not "
-                              f"with {optimizer}")
+                              f"with {type(own).__name__}")
     if everything["format"] == _FORMAT_1:
         arrays, notes = _of_format_1(arrays, notes, trainer, places)
     for place in sorted(places.keys() ^ set(notes["places"])):
@@ -539,30 +504,41 @@ def _to_restore(net: gluon.Block, trainer: gluon.Trainer,
     # Updated in the order of the saved run, parameters get the same random
     # noise (SGLD) and momentum (Nadam). A store or names would hold to this
     # trainer's order.
-    own = trainer.optimizer
     order = list(places if trainer._kvstore or own.idx2name
                  else notes["places"])
     if len(order) != len(places):
         raise ValueError("a place is named twice")
     ordered = [trainer._params[places[place]] for place in order]
     index = {place: i for i, place in enumerate(order)}
-    moving = _moving_to_restore(trainer, notes["moving"])
-    set_settings, begun, new = _settings_to_restore(trainer, places, notes,
-                                                    choice)
-    states = _states_to_restore(trainer, new, index, arrays, notes,
-                                choice == "trainer")
-    generators = _random_to_restore(arrays, everything["random"])
+    _check_moving(own, notes["moving"])
+    settings, begun = _chosen_settings(trainer, places, notes, choice)
+    new = copy.copy(own)
+    _set(_numbers(new), settings)
+    states, gathered = _states(trainer, new, index, arrays, notes,
+                               choice == "trainer")
+    counts = {index[place]: _count(count)
+              for place, count in notes["counts"].items()}
+    of_numpy, of_python = _check_random(arrays, everything["random"])
 
     def restore() -> dict[str, Any]:
-        set_settings()
+        _set(_settings(trainer, places, own.lr_scheduler), settings)
         set_parameters(net, parameters)
         trainer._params = ordered
         trainer._param2idx = {parameter.name: i for i, parameter
                               in enumerate(ordered)}
         own.param_dict = dict(enumerate(ordered))
-        states()
-        moving()
-        generators()
+        updater = trainer._updaters[0]
+        updater.states = states
+        updater.states_synced = dict.fromkeys(states, True)
+        own._set_current_context(trainer._contexts[0].device_id)
+        own._index_update_count.clear()
+        own._index_update_count.update(counts)
+        if hasattr(own, "cumgrads"):
+            own.cumgrads = gathered
+        vars(own).update(notes["moving"])
+        np.random.set_state(of_numpy)
+        random.setstate(of_python)
+        _reseed()
         return begun
     return restore
 
@@ -600,7 +576,7 @@ def load_checkpoint(path: str | os.PathLike[str], net: gluon.Block,
 
 # --- files of format 1 ------------------------------------------------------
 
-def _ordered(name: str, other: str) -> bool:
+def _order_is_certain(name: str, other: str) -> bool:
     """Whether two names sort alike, however layers were counted."""
     pairs = zip(*(re.findall(r"\d+|\D+", each) for each in (name, other)))
     one, two = next(((one, two) for one, two in pairs if one != two),
@@ -618,40 +594,33 @@ def _places_of_format_1(old: dict[str, Any], arrays: dict[str, Any],
     """
     names = [parameter.name for parameter in trainer._params]
     listed = names != sorted(names)  # made of a list, in the reader's order
-    here, there = defaultdict(list), defaultdict(list)
     updated = [place for place, i in places.items()
                if trainer._params[i].grad_req != "null"]
-    indices = sorted(old["counts"].keys() | old["form"].keys(), key=int)
-    shapes = [next((arrays[f"state/{i}/{j}"].shape for j, there in
-                    enumerate(old["form"].get(i, [0, []])[1]) if there), None)
-              for i in indices]
+    shapes = {name.split("/")[1]: array.shape for name, array
+              in arrays.items() if name.startswith("state/")}
+    indices = sorted(old["counts"].keys() | shapes.keys(), key=int)
     if indices and len(indices) != len(updated):
         raise CheckpointError(
             f"is of a trainer that updated {len(indices)} parameters; this "
             f"one has {len(updated)}")
-    if not any(shapes) and len(set(old["counts"].values())) <= 1:
+    if not shapes and len(set(old["counts"].values())) <= 1:
         return dict(zip(indices, updated))  # whichever: all are alike
-    told = None not in shapes
-    for place in updated if indices else ():
-        shape = arrays[f"parameter/{place}"].shape
-        here[shape if told else None].append(place)
-    for i, shape in zip(indices, shapes):
-        there[shape if told else None].append(i)
     found: dict[str, str] = {}
-    for shape, group in here.items():
-        if len(group) != len(there[shape]):
+    for i in indices:
+        fitting = [place for place in updated if len(shapes) < len(indices)
+                   or arrays[f"parameter/{place}"].shape == shapes[i]]
+        if not fitting:
             raise CheckpointError("has states of other shapes than this "
                                   "trainer's parameters")
-        for k, place in enumerate(group):
-            for other in group[:k]:
-                one, two = (names[places[each]] for each in (other, place))
-                if not (listed or _ordered(one, two)):
-                    raise CheckpointError(
-                        "was written by an earlier version, which kept "
-                        "states in the order of MXNet's names of layers: "
-                        f"whether {one} or {two} came first then cannot be "
-                        "told")
-        found.update(zip(there[shape], group))
+        one, *others = (names[places[place]] for place in fitting)
+        for two in others:
+            if not (listed or _order_is_certain(one, two)):
+                raise CheckpointError(
+                    "was written by an earlier version, which kept states "
+                    "in the order of MXNet's names of layers: whether "
+                    f"{one} or {two} came first then cannot be told")
+        found[i] = fitting[0]
+        updated.remove(fitting[0])
     return found
 
 
@@ -665,26 +634,22 @@ def _of_format_1(arrays: dict[str, Any], old: dict[str, Any],
     """
     place = _places_of_format_1(old, arrays, trainer, places)
     optimizer, scheduler = trainer.optimizer, trainer.optimizer.lr_scheduler
-    settings = _values(_slots(trainer, places, scheduler))
+    settings = _values(_settings(trainer, places, scheduler))
     kept = {id(optimizer): old["scalars"], id(scheduler): old["scheduler"]}
-    for name, thing, attribute in _slots(trainer, places, scheduler):
+    for name, thing, attribute in _settings(trainer, places, scheduler):
         numbers = kept.get(id(thing), {})
-        if attribute in numbers:
-            settings[name] = numbers[attribute]
-        elif id(thing) in kept and isinstance(settings[name], (int, float)):
-            settings[name] = None
-    if not old["scheduler"].keys() <= getattr(scheduler, "__dict__", {}
-                                              ).keys():
-        settings["lr_scheduler"] = "another"
-    elif not old["scheduler"]:
+        if attribute in numbers or (
+                id(thing) in kept
+                and isinstance(settings[name], (int, float))):
+            settings[name] = numbers.get(attribute)
+    if not old["scheduler"]:
         settings = {name: value for name, value in settings.items()
                     if not name.startswith("lr_scheduler")}
-    renamed = {}
-    for name, array in arrays.items():
-        kind, _, rest = name.partition("/")
-        i, _, part = rest.partition("/")
-        renamed[f"state/{place[i]}/{part}" if kind == "state" else name
-                ] = array
+    elif not (scheduler and old["scheduler"].keys() <= vars(scheduler).keys()):
+        settings["lr_scheduler"] = "another"
+    renamed = {
+        re.sub("^state/([0-9]+)", lambda found: f"state/{place[found[1]]}",
+               name): array for name, array in arrays.items()}
     return renamed, {
         "places": list(places),
         "states": {place[i]: form[1] for i, form in old["form"].items()},
