@@ -19,7 +19,7 @@ import numpy as np
 from mxnet import gluon, nd
 
 from d2lzh_compat.arrays import check_arrays
-from d2lzh_ext.data import numpy_view
+from d2lzh_ext.data import as_numpy, class_numbers, numpy_view
 from d2lzh_ext.files.parameters import named_parameters
 
 # Pairs of images and labels, as a Gluon DataLoader yields them, or the
@@ -28,7 +28,7 @@ Batches = Iterable[Any]
 Devices = Union[mx.Context, Sequence[mx.Context], None]
 Pair = tuple[mx.nd.NDArray, mx.nd.NDArray]
 
-_WAITING = 2**24  # bytes of images
+_MAX_QUEUED_BYTES = 2**24  # bytes of images
 
 
 def _parameters(net: Any) -> list[Any]:
@@ -42,7 +42,7 @@ def _parameters(net: Any) -> list[Any]:
             if isinstance(net, gluon.Block) else [])
 
 
-def _type_of(net: Any) -> np.dtype[Any]:
+def _parameter_dtype(net: Any) -> np.dtype[Any]:
     parameters = _parameters(net)
     return np.dtype(parameters[0].dtype if parameters else "float32")
 
@@ -98,7 +98,7 @@ def check_trainer(trainer: Any, net: gluon.Block) -> None:
             "the network, of net.collect_params()")
 
 
-def _pair(batch: Any) -> tuple[Any, Any]:
+def _images_and_labels(batch: Any) -> tuple[Any, Any]:
     """Images and labels of one batch."""
     if isinstance(batch, mx.io.DataBatch):
         images, labels = batch.data, batch.label or []
@@ -121,7 +121,7 @@ def _pair(batch: Any) -> tuple[Any, Any]:
 def _images(X: Any, dtype: np.dtype[Any]) -> mx.nd.NDArray:
     """Images as an NDArray of numbers with a fraction, none of them NaN."""
     if isinstance(X, (list, np.ndarray)):
-        X = np.asarray(X)
+        X = as_numpy(X)
         # Python's and NumPy's own numbers are float64, by nobody's choice.
         X = nd.array(X, dtype=X.dtype if X.dtype.kind in "iub" else dtype)
     if not isinstance(X, mx.nd.NDArray):
@@ -144,60 +144,6 @@ def _images(X: Any, dtype: np.dtype[Any]) -> mx.nd.NDArray:
             "a batch has images with numbers that are not a number (NaN): "
             "look at the data with np.isnan(X.asnumpy()).any(axis=(1, 2, 3))")
     return X
-
-
-def class_numbers(y: Any, n: int, num_classes: int | None = None
-                  ) -> np.ndarray[Any, Any]:
-    """Labels of `n` images as an array (n,) of whole numbers from 0.
-
-    Args:
-        y: Numbers of any type, (n,) or (n, 1).
-        n: How many there must be.
-        num_classes: They must be below it; None does not check that.
-
-    Raises:
-        TypeError: They are not numbers.
-        ValueError: Their shape is another, or one is no class.
-    """
-    values = y.asnumpy() if isinstance(y, mx.nd.NDArray) else np.asarray(y)
-    shape = values.shape
-    if values.dtype.kind not in "iufb":
-        raise TypeError(
-            f"labels are {values.dtype}; wanted are the numbers of the "
-            "classes, from 0: np.unique(labels, return_inverse=True)[1]")
-    if shape == (n, 1):
-        values = values.reshape(n)
-    if values.ndim == 1 and len(values) != n:
-        raise ValueError(
-            f"a batch has {n} images and {len(values)} labels; wanted is one "
-            "for each image: gluon.data.ArrayDataset(images, labels) keeps "
-            "them together")
-    if values.ndim == 2 and len(values) == n:
-        raise ValueError(
-            f"labels are of shape {shape}; wanted is the number of the "
-            f"class of each image, ({n},): y.argmax(axis=1) makes them of "
-            "rows with a single 1")
-    if values.shape != (n,):
-        raise ValueError(f"labels are of shape {shape} for {n} images; "
-                         f"wanted is ({n},), the number of the class of "
-                         "each: y.reshape((-1,)) flattens them")
-    if values.dtype.kind == "f":
-        broken = values[values != np.trunc(values)]  # NaN as well
-        if broken.size:
-            raise _no_class(broken[0], num_classes)
-    low, high = values.min(initial=0), values.max(initial=0)
-    if low < 0 or (num_classes is not None and high >= num_classes):
-        raise _no_class(low if low < 0 else high, num_classes)
-    return values
-
-
-def _no_class(label: Any, num_classes: int | None) -> ValueError:
-    return ValueError(
-        f"the label {label:g} is no class: labels must be whole numbers "
-        "from 0" + ("" if num_classes is None else
-                    f" to {num_classes - 1}, as there are {num_classes} "
-                    "classes") +
-        "; np.unique(labels, return_inverse=True)[1] numbers them so")
 
 
 def _labels(y: Any, n: int) -> mx.nd.NDArray:
@@ -252,13 +198,13 @@ def checked(data_iter: Batches, net: Any, title: str | None = None
             or an image has a NaN.
     """
     check_arrays()
-    dtype = _type_of(net)
+    dtype = _parameter_dtype(net)
     if isinstance(data_iter, mx.io.DataIter):
         data_iter.reset()
     with (progress(data_iter, title) if title
           else nullcontext(data_iter)) as batches:
         for batch in batches:
-            images, labels = _pair(batch)
+            images, labels = _images_and_labels(batch)
             X = _images(images, dtype)
             yield X, _labels(labels, len(X))
 
@@ -305,7 +251,7 @@ def scores(net: Any, X: mx.nd.NDArray, y: mx.nd.NDArray) -> mx.nd.NDArray:
             f"wanted are scores ({len(X)}, classes)" + (
                 ": net.add(nn.GlobalAvgPool2D(), nn.Flatten()) makes such of "
                 "maps" if y_hat.ndim == 4 else ""))
-    class_numbers(y, len(y), y_hat.shape[1])
+    class_numbers(y, len(y), high=y_hat.shape[1] - 1)
     return y_hat
 
 
@@ -325,24 +271,24 @@ def _shape_error(net: Any, X: mx.nd.NDArray, error: Exception) -> ValueError:
     layers = [frame.f_locals["self"] for frame in _frames(error)
               if isinstance(frame.f_locals.get("self"), gluon.Block)]
     if layers:  # the innermost is the one that was called last
-        place = _place(layers[0], layers[-1]) or ""
-        reason = f"layer {place} {layers[-1]!r} says: {reason}"
-    if np.dtype(X.dtype) != _type_of(net):
-        reason += (f"; images are {np.dtype(X.dtype)} and parameters "
-                   f"{_type_of(net)}: X.astype('{_type_of(net)}') makes them "
-                   "alike")
+        path = _layer_path(layers[0], layers[-1]) or ""
+        reason = f"layer {path} {layers[-1]!r} says: {reason}"
+    given, own = np.dtype(X.dtype), _parameter_dtype(net)
+    if given != own:
+        reason += (f"; images are {given} and parameters {own}: "
+                   f"X.astype('{own}') makes them alike")
     return ValueError(f"the network does not take a batch of shape "
                       f"{X.shape}: {' '.join(reason.split())}")
 
 
-def _place(net: gluon.Block, layer: gluon.Block) -> str | None:
+def _layer_path(net: gluon.Block, layer: gluon.Block) -> str | None:
     """The path of a layer in a network; empty for the network itself."""
     if net is layer:
         return ""
     for name, child in net._children.items():
-        place = _place(child, layer)
-        if place is not None:
-            return f"{name}.{place}".rstrip(".")
+        path = _layer_path(child, layer)
+        if path is not None:
+            return f"{name}.{path}".rstrip(".")
     return None
 
 
@@ -355,6 +301,6 @@ def limit_queue(results: list[list[mx.nd.NDArray]], X: mx.nd.NDArray) -> None:
     whole epoch. Of small batches, many are waited for at once: each time
     that Python goes on, it takes a core from the computation.
     """
-    several = max(1, _WAITING // (4 * X.size))
+    several = max(1, _MAX_QUEUED_BYTES // (4 * X.size))
     if len(results) > several and len(results) % several == 0:
         results[-1 - several][-1].wait_to_read()

@@ -32,7 +32,7 @@ _MNIST_ROOT = MNIST.mxnet_root
 _CLASSES = 10  # of both data sets
 # Bytes of X in one batch. The making of a batch takes over twice as much,
 # and Binder has 2 GB for everything.
-_MOST_BYTES = 512 * 2**20
+_MAX_BATCH_BYTES = 512 * 2**20
 
 
 def positive_int(name: str, value: Any, most: float = math.inf) -> int:
@@ -46,17 +46,17 @@ def positive_int(name: str, value: Any, most: float = math.inf) -> int:
     return operator.index(value)
 
 
-def _check(batch_size: Any, resize: Any, shape: tuple[int, ...]) -> None:
+def _check_batch(batch_size: Any, resize: Any, shape: tuple[int, ...]) -> None:
     """Refuse what would not make batches of images of (n, H, W, C)."""
     n, height, width, channels = shape
     if resize is not None:
         height = width = positive_int("resize", resize)
     images = min(positive_int("batch_size", batch_size), n)
     size = 4 * images * height * width * channels
-    if size > _MOST_BYTES:
+    if size > _MAX_BATCH_BYTES:
         raise ValueError(
             f"a batch of {images} images of {height} x {width} takes {size} "
-            f"bytes, more than {_MOST_BYTES}; lower batch_size or resize")
+            f"bytes, more than {_MAX_BATCH_BYTES}; lower batch_size or resize")
 
 
 def fashion_mnist(train: bool, root: str | os.PathLike[str] = _ROOT
@@ -85,17 +85,7 @@ def mnist(train: bool, root: str | os.PathLike[str] = _MNIST_ROOT
 
     MNIST is not embedded. It is searched for in the same places as
     Fashion-MNIST, in a folder ``mnist``, and otherwise downloaded.
-
-    Args:
-        train: the 60,000 for training, else the 10,000 for testing.
-        root: a folder to search first and to download to; see `fetch.load`.
-
-    Returns:
-        Images, uint8, (n, 28, 28, 1), from 0 (background) to 255; labels,
-        int32, (n,), from 0 to 9.
-
-    Raises:
-        DataError: a file is wrong, or is nowhere to be had.
+    Arguments, results and errors are those of `fashion_mnist`.
 
     Source: LeCun, Bottou, Bengio and Haffner 1998.
     """
@@ -165,26 +155,25 @@ def _ndarray(values: npt.NDArray[Any], dtype: Any) -> nd.NDArray:
     return array
 
 
-def _array(values: Any) -> npt.NDArray[Any]:
+def as_numpy(values: Any) -> npt.NDArray[Any]:
     """`values` as NumPy's array; a list of arrays is stacked."""
     if isinstance(values, nd.NDArray):
         return values.asnumpy()  # type: ignore[no-any-return]
-    if isinstance(values, (list, tuple)) and values:
-        arrays = [value.asnumpy() if isinstance(value, nd.NDArray)
-                  else np.asarray(value) for value in values]
-        shapes = {array.shape for array in arrays}
-        if len(shapes) > 1:
-            raise ValueError(
-                f"a list of arrays of {len(shapes)} shapes, such as "
-                f"{' and '.join(map(str, sorted(shapes)[:2]))}; bring them "
-                "to one, pictures with mxnet.image.imresize")
-        return np.stack(arrays)
-    return np.asarray(values)
+    if not (isinstance(values, (list, tuple)) and values):
+        return np.asarray(values)
+    arrays = [as_numpy(value) for value in values]
+    shapes = {array.shape for array in arrays}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"a list of arrays of {len(shapes)} shapes, such as "
+            f"{' and '.join(map(str, sorted(shapes)[:2]))}; bring them "
+            "to one, pictures with mxnet.image.imresize")
+    return np.stack(arrays)
 
 
 def _images(values: Any, wants: str) -> Bytes:
     """`values` as images; `wants` begins the message if they are none."""
-    images = _array(values)
+    images = as_numpy(values)
     own = "np.stack(images)" if isinstance(values, (list, tuple)) else "images"
     if images.dtype != np.uint8:
         found, cure = str(images.dtype), ""
@@ -206,29 +195,53 @@ def _images(values: Any, wants: str) -> Bytes:
     return images
 
 
-def _labels(values: Any, images: tuple[int, ...]) -> Labels:
-    """`values` as one whole number for each of the images of that shape."""
-    labels, n = _array(values), images[0]
-    if labels.shape == (n, 1):
-        labels = labels[:, 0]
-    number = "labels = np.unique(labels, return_inverse=True)[1]"
-    if labels.dtype.kind not in "biuf":
-        raise TypeError(f"labels must be numbers, not {labels.dtype}; "
-                        f"{number} numbers the classes")
-    if labels.shape != (n,):
-        cure = ("; labels.argmax(axis=1) undoes one-hot rows"
-                if labels.ndim == 2 and len(labels) == n else "")
-        raise ValueError(f"images (n, H, W, C) and labels (n,) do not fit: "
-                         f"{images} and {labels.shape}{cure}")
-    with np.errstate(invalid="ignore"):  # what no int32 holds is found next
-        whole = labels.astype(np.int32, copy=False)
-    if (wrong := np.flatnonzero(whole != labels)).size:
-        cure = f"{number} numbers the classes"
-        if not np.isfinite(labels).all():
-            cure = "take the images and labels where np.isfinite(labels)"
-        raise ValueError(f"labels must be whole numbers that int32 holds; "
-                         f"label {wrong[0]} is {labels[wrong[0]]}; {cure}")
-    return whole
+def class_numbers(labels: Any, n: int, low: float = 0,
+                  high: float = math.inf) -> npt.NDArray[Any]:
+    """Labels of `n` images as an array (n,) of whole numbers.
+
+    Args:
+        labels: Numbers of any type, (n,) or (n, 1).
+        n: How many there must be.
+        low: The least that they may be.
+        high: The greatest.
+
+    Raises:
+        TypeError: They are not numbers.
+        ValueError: Their shape is another, or one is no such number.
+    """
+    values = as_numpy(labels)
+    numbering = "np.unique(labels, return_inverse=True)[1] numbers the classes"
+    if values.dtype.kind not in "biuf":
+        raise TypeError(f"labels are {values.dtype}; wanted are whole "
+                        f"numbers: {numbering}")
+    shape = values.shape
+    if shape == (n, 1):
+        values = values[:, 0]
+    elif values.ndim == 1 and len(values) != n:
+        raise ValueError(f"there are {n} images and {len(values)} labels; "
+                         "wanted is one label for each image")
+    elif shape != (n,):
+        cure = ("argmax(axis=1) makes them of rows with a single 1"
+                if values.ndim == 2 and len(values) == n
+                else "reshape((-1,)) flattens them")
+        raise ValueError(f"labels are of shape {shape} for {n} images; wanted "
+                         "is the number of the class of each image, "
+                         f"({n},): labels.{cure}")
+    exact = values
+    if values.dtype.kind == "f":
+        exact = values.astype("float64")  # float16 does not hold all bounds
+    allowed = (exact >= low) & (exact <= high)
+    if values.dtype.kind == "f":
+        allowed &= exact == np.trunc(exact)
+    if not allowed.all():
+        first = int(np.argmin(allowed))
+        if not np.isfinite(values).all():
+            numbering = "np.isfinite(labels) tells which images to keep"
+        raise ValueError(
+            f"label {first} is {values[first]}, which is no class: labels "
+            f"must be whole numbers from {low}"
+            f"{'' if high == math.inf else f' to {high}'}; {numbering}")
+    return values
 
 
 class ArrayLoader:
@@ -269,17 +282,14 @@ class ArrayLoader:
                  augment: Augment | None = None,
                  one_hot: int | None = None) -> None:
         images = _images(images, "ArrayLoader takes")
-        labels = _labels(labels, images.shape)
-        _check(batch_size, resize, images.shape)
-        self.images, self.labels = images, labels
+        _check_batch(batch_size, resize, images.shape)
+        low, high = ((-2**31, 2**31 - 1) if one_hot is None
+                     else (0, positive_int("one_hot", one_hot) - 1))
+        self.images = images
+        self.labels = class_numbers(labels, len(images), low, high).astype(
+            np.int32, copy=False)
         self.batch_size, self.shuffle = batch_size, shuffle
         self.resize, self.augment, self.one_hot = resize, augment, one_hot
-        if one_hot is not None:
-            positive_int("one_hot", one_hot)
-            if len(labels) and not 0 <= labels.min() <= labels.max() < one_hot:
-                raise ValueError(
-                    f"labels run from {labels.min()} to {labels.max()}; with "
-                    f"one_hot={one_hot} they must be 0 to {one_hot - 1}")
 
     def __len__(self) -> int:
         """Batches in one iteration."""
@@ -328,17 +338,15 @@ def _loaders(
         augment: Augment | None) -> tuple[ArrayLoader, ...]:
     """Loaders for training, validation unless `num_valid` is None, test."""
     # Here already, for a mistake should not wait for a download.
-    shape = (*dataset.train[0].shape[1:], 1)
-    most = dataset.train[0].shape[0]
-    numbers = {"num_train": (num_train, most)}
-    if num_valid is not None:
-        held_out = positive_int("num_valid", num_valid, most - 1)
-        _check(batch_size, resize, (held_out, *shape))
-        numbers["num_train"] = num_train, most - held_out
-    numbers["num_test"] = num_test, dataset.test[0].shape[0]
-    for name, (number, n) in numbers.items():
-        most = n if number is None else positive_int(name, number, n)
-        _check(batch_size, resize, (most, *shape))
+    n, *shape = dataset.train[0].shape
+    sizes = ([] if num_valid is None
+             else [positive_int("num_valid", num_valid, n - 1)])
+    for name, number, most in (
+            ("num_train", num_train, n - sum(sizes)),
+            ("num_test", num_test, dataset.test[0].shape[0])):
+        sizes.append(most if number is None
+                     else positive_int(name, number, most))
+    _check_batch(batch_size, resize, (max(sizes), *shape, 1))
 
     def loader(images: Bytes, labels: Labels, number: int | None,
                train: bool = False) -> ArrayLoader:

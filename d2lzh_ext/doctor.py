@@ -50,22 +50,21 @@ def _package(name: str) -> Finding:
 
 def _mxnet() -> Finding:
     features = mx.runtime.Features()
-    named = [name for name in ("MKLDNN", "OPENMP", "CUDA", "CUDNN",
-                               "DIST_KVSTORE", "OPENCV")
-             if features.is_enabled(name)]
-    fits = mx.__version__ == "1.9.1"
+    named = filter(features.is_enabled, (
+        "MKLDNN", "OPENMP", "CUDA", "CUDNN", "DIST_KVSTORE", "OPENCV"))
     return Finding("MXNet", f"{mx.__version__} with {', '.join(named)}",
-                   "" if fits else "pip install --no-deps mxnet==1.9.1")
+                   "" if mx.__version__ == "1.9.1"
+                   else "pip install --no-deps mxnet==1.9.1")
 
 
 def _cores() -> Finding:
-    cores, host = openmp.num_cores(), os.cpu_count() or 1
-    value = f"{cores} to use of {host}"
+    cores = openmp.num_cores()
+    value = f"{cores} to use of {os.cpu_count() or 1}"
     threads = os.environ.get("OMP_NUM_THREADS")
     if threads is None:
         return Finding("cores", value)
-    value += f", OMP_NUM_THREADS={threads}"
-    return Finding("cores", value, "" if threads == str(cores) else
+    return Finding("cores", f"{value}, OMP_NUM_THREADS={threads}",
+                   "" if threads == str(cores) else
                    "unset OMP_NUM_THREADS to use them all")
 
 

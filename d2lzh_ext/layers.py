@@ -63,15 +63,12 @@ class Summary:
                   f"{layer.macs:,}" if layer.macs else "")
                  for layer in self.layers]
         rows.append(("total", "", f"{self.parameters:,}", f"{self.macs:,}"))
-        widths = [max(map(len, column)) for column in zip(*rows)]
-        lines = ["  ".join((name.ljust(widths[0]), shape.ljust(widths[1]),
-                            parameters.rjust(widths[2]),
-                            macs.rjust(widths[3]))).rstrip()
-                 for name, shape, parameters, macs in rows]
-        rule = "-" * (sum(widths) + 6)
-        lines[1:1] = [rule]
-        lines[-1:-1] = [rule]
-        return "\n".join(lines)
+        a, b, c, d = (max(map(len, column)) for column in zip(*rows))
+        head, *body, total = (
+            f"{name:{a}}  {shape:{b}}  {parameters:>{c}}  {macs:>{d}}".rstrip()
+            for name, shape, parameters, macs in rows)
+        rule = "-" * (a + b + c + d + 6)
+        return "\n".join([head, rule, *body, rule, total])
 
     __repr__ = __str__
 
@@ -162,24 +159,24 @@ def _symbol_macs(call: _Call) -> int:
     return macs
 
 
-def _walk(block: gluon.Block) -> Iterator[gluon.Block]:
+def _blocks(block: gluon.Block) -> Iterator[gluon.Block]:
     yield block
     for child in block._children.values():
-        yield from _walk(child)
+        yield from _blocks(child)
 
 
 def _parameters(net: gluon.Block) -> list[gluon.Parameter]:
     """All that `net` has, each once."""
-    return list({id(parameter): parameter for block in _walk(net)
+    return list({id(parameter): parameter for block in _blocks(net)
                  for parameter in (*block._reg_params.values(),
                                    *block.params.values())}.values())
 
 
 @contextlib.contextmanager
-def _as_it_was(net: gluon.Block) -> Iterator[None]:
+def _restored(net: gluon.Block) -> Iterator[None]:
     """Give every block and parameter its attributes back in the end."""
     before = [(owner, dict(vars(owner)))
-              for owner in (*_walk(net), *_parameters(net))]
+              for owner in (*_blocks(net), *_parameters(net))]
     try:
         yield
     finally:
@@ -208,7 +205,7 @@ def _run(net: gluon.Block, X: Any) -> list[_Call]:
             calls.append(_Call(paths[block], block, tuple(
                 x for x in inputs if isinstance(x, type(X))), output))
 
-    for block in _walk(net):
+    for block in _blocks(net):
         vars(block).update(
             _active=False, _forward_pre_hooks={},
             _forward_hooks={0: note} if block in paths else {})
@@ -243,7 +240,7 @@ def _symbolic(net: gluon.Block, input_shape: Shape
             arg_shapes, out_shapes, aux_shapes = group.infer_shape(
                 data=input_shape)
     except mx.base.MXNetError as error:
-        raise _misfit(input_shape, error) from None
+        raise _shape_error(input_shape, error) from None
     if out_shapes is None:
         return None
     parameters = dict(zip(group.list_arguments(), arg_shapes))
@@ -271,7 +268,7 @@ def _imperative(net: gluon.Block, input_shape: Shape
         if isinstance(error, ValueError) and not str(error).startswith(
                 "Deferred initialization failed"):  # the reader's own
             raise
-        raise _misfit(input_shape, error) from None
+        raise _shape_error(input_shape, error) from None
     return [_Call(call.path, call.block,
                   tuple(x.shape for x in call.inputs), call.output.shape)
             for call in calls], {
@@ -279,7 +276,7 @@ def _imperative(net: gluon.Block, input_shape: Shape
                 p.name: p._data[0].shape for p in parameters if p._data}
 
 
-def _misfit(input_shape: Shape, error: Exception) -> ValueError:
+def _shape_error(input_shape: Shape, error: Exception) -> ValueError:
     reason = str(error).strip().splitlines()[-1]
     return ValueError(f"An input of shape {input_shape} does not fit the "
                       f"network: {reason}")
@@ -320,16 +317,13 @@ def summary(net: gluon.Block, input_shape: Shape) -> Summary:
     check_arrays()
     shape = tuple(input_shape)
     _check_one_input(net)
-    hybrid = all(isinstance(block, (nn.HybridBlock, nn.Sequential))
-                 for block in _walk(net))
     found = None
-    if hybrid:
-        with _as_it_was(net):
+    with _restored(net):
+        if all(isinstance(block, (nn.HybridBlock, nn.Sequential))
+               for block in _blocks(net)):
             found = _symbolic(net, shape)
-    if found is None:
-        with _as_it_was(net):
-            found = _imperative(net, shape)
-    calls, shapes = found
+    with _restored(net):
+        calls, shapes = found or _imperative(net, shape)
     _check_reached(net, [call.block for call in calls])
     layers, counted = [], set()
     for call in calls:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import matplotlib.pyplot as plt
-import mxnet as mx
 import numpy as np
 from matplotlib.patches import Rectangle
 from mxnet import gluon
@@ -14,11 +13,11 @@ from d2lzh_ext.batches import (
     Batches,
     Devices,
     checked,
-    class_numbers,
     devices_of,
     scores,
     split,
 )
+from d2lzh_ext.data import as_numpy, class_numbers
 
 Array = Any  # an NDArray, or what NumPy takes for an array
 
@@ -29,12 +28,6 @@ class Curves(Protocol):
     loss: list[float]
     train_acc: list[float]
     test_acc: list[float]
-
-
-def _numpy(array: Array) -> np.ndarray[Any, Any]:
-    if isinstance(array, mx.nd.NDArray):
-        return array.asnumpy()  # type: ignore[no-any-return]
-    return np.asarray(array)
 
 
 def use_svg_display() -> None:
@@ -61,7 +54,7 @@ def set_figsize(figsize: tuple[float, float] = (3.5, 2.5)) -> None:
 def _draw(axes: Any, image: Array, title: str | None = None,
           **options: Any) -> None:
     """One picture without ticks; a single channel is drawn as is."""
-    pixels = _numpy(image)
+    pixels = as_numpy(image)
     if pixels.ndim == 3 and pixels.shape[0] == 1:
         pixels = pixels[0]
     if pixels.ndim == 3 and pixels.shape[0] == 3 != pixels.shape[2]:
@@ -129,7 +122,7 @@ def show_fashion_mnist(images: Sequence[Array], labels: Sequence[str]
     use_svg_display()
     _, axes = plt.subplots(1, len(images), figsize=(12, 12), squeeze=False)
     for place, image, label in zip(axes.flat, images, labels):
-        _draw(place, _numpy(image).reshape(28, 28), label)
+        _draw(place, as_numpy(image).reshape(28, 28), label)
 
 
 def show_array(axes: Any, values: Array,
@@ -147,7 +140,7 @@ def show_array(axes: Any, values: Array,
     Raises:
         ValueError: `values` is not a matrix.
     """
-    matrix = _numpy(values)
+    matrix = as_numpy(values)
     if matrix.ndim != 2:
         raise ValueError("show_array draws a matrix; this has the shape "
                          f"{matrix.shape}.")
@@ -214,7 +207,7 @@ def confusion_matrix(labels: Array, predictions: Array, num_classes: int
         ValueError: Different lengths, or a class out of range.
     """
     true, predicted = (
-        class_numbers(each, len(each), num_classes).astype("int64")
+        class_numbers(each, len(each), high=num_classes - 1).astype("int64")
         for each in (labels, predictions))
     if len(true) != len(predicted):
         raise ValueError(f"{len(true)} labels and {len(predicted)} "
@@ -235,7 +228,7 @@ def show_confusion_matrix(counts: Array, names: Sequence[str]) -> None:
         ValueError: The matrix is not square or has not as many rows as
             there are names.
     """
-    matrix = _numpy(counts)
+    matrix = as_numpy(counts)
     if matrix.shape != (len(names), len(names)):
         raise ValueError(f"{len(names)} names need a matrix of that many "
                          f"rows and columns; this one is {matrix.shape}.")

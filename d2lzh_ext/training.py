@@ -1,6 +1,7 @@
 """Train a classifier and measure it: the book's loop, synchronised less."""
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import time
@@ -188,10 +189,10 @@ def _mean_loss(losses: list[list[mx.nd.NDArray]], n: int, epoch: int,
 
 def _warn_if_dead(history: History, num_classes: int, is_last: bool) -> None:
     """Say so where the last epochs were no better than guessing."""
-    resting = _epochs_at_chance(history, num_classes)
+    at_chance = _epochs_at_chance(history, num_classes)
     # One such epoch is how LeNet starts; two are no start, nor is a run
     # that ends there.
-    if resting == 2 or (resting == 1 and is_last):
+    if at_chance == 2 or (at_chance == 1 and is_last):
         warnings.warn(
             f"The loss rests at ln({num_classes}) = "
             f"{math.log(num_classes):.3f}: the network still guesses. Train "
@@ -202,17 +203,15 @@ def _warn_if_dead(history: History, num_classes: int, is_last: bool) -> None:
 
 def _epochs_at_chance(history: History, num_classes: int) -> int:
     """How many epochs, up to now, were no better than guessing."""
-    guess, count = math.log(num_classes), 0
-    for loss, accuracy in zip(reversed(history.loss),
-                              reversed(history.train_acc)):
-        if abs(loss - guess) >= 0.03 * guess or accuracy >= 1.5 / num_classes:
-            break
-        count += 1
-    return count
+    guess = math.log(num_classes)
+    return len(list(itertools.takewhile(
+        lambda epoch: (abs(epoch[0] - guess) < 0.03 * guess
+                       and epoch[1] < 1.5 / num_classes),
+        zip(reversed(history.loss), reversed(history.train_acc)))))
 
 
 @contextmanager
-def _telling(history: History) -> Iterator[None]:
+def _report_interrupt(history: History) -> Iterator[None]:
     """Say on Ctrl-C what is left, and where."""
     try:
         yield
@@ -314,7 +313,7 @@ def train_ch5(net: gluon.Block, train_iter: Batches, test_iter: Batches,
     forward = compiled(net) if compile else net
     score = _Score()
     score.hybridize(static_alloc=True)
-    with _telling(history):
+    with _report_interrupt(history):
         for epoch in range(len(history.loss) + 1, num_epochs + 1):
             losses: list[list[Any]] = []
             correct: list[Any] = []

@@ -31,10 +31,10 @@ import numpy as np
 from mxnet import autograd, gluon
 from mxnet.gluon import nn
 
-from d2lzh_ext.engine.tracing import Held, symbol_of, trace
+from d2lzh_ext.engine.tracing import Snapshot, symbol_of, trace
 from d2lzh_ext.files.parameters import named_parameters
 
-_WIDTH = 16  # numbers of 32 bits in an AVX-512 register
+_SIMD_WIDTH = 16  # numbers of 32 bits in an AVX-512 register
 
 
 @functools.cache
@@ -49,18 +49,19 @@ def _has_avx512() -> bool:
         return False
 
 
-def _padded(channels: int) -> int:
+def _padded_size(channels: int) -> int:
     """The next multiple of 16."""
-    return -(-channels // _WIDTH) * _WIDTH
+    return -(-channels // _SIMD_WIDTH) * _SIMD_WIDTH
 
 
-def _rows(F: Any, matrix: Any, filters: int) -> Any:
+def _pad_rows(F: Any, matrix: Any, filters: int) -> Any:
     """`matrix`, of `filters` rows, with rows of zeros below."""
     # The first rows are those of the identity matrix.
-    return F.dot(F.one_hot(F.arange(_padded(filters)), depth=filters), matrix)
+    rows = F.arange(_padded_size(filters))
+    return F.dot(F.one_hot(rows, depth=filters), matrix)
 
 
-def _can_come_first(block: Any) -> bool:
+def _can_pool_first(block: Any) -> bool:
     """Whether max pooling may be done before the activation.
 
     It has to leave fewer numbers, and every window has to hold one: an
@@ -104,18 +105,18 @@ class _Rearranged:
                     bias: Any = None) -> Any:
         X, wide_input = self._wider(X)
         filters, channels, *kernel = block.weight.shape
-        own = filters if filters % _WIDTH and _has_avx512() else 0
+        own = filters if filters % _SIMD_WIDTH and _has_avx512() else 0
         if not (own or wide_input):
             return nn.Conv2D.hybrid_forward(block, F, X, weight, bias)
         if own:
-            weight = _rows(F, weight.reshape((filters, -1)), own)
-            bias = None if bias is None else _rows(F, bias, own)
-            filters = _padded(filters)
+            weight = _pad_rows(F, weight.reshape((filters, -1)), own)
+            bias = None if bias is None else _pad_rows(F, bias, own)
+            filters = _padded_size(filters)
         if wide_input:
             weight = weight.reshape((filters, channels, -1))
-            weight = _rows(F, weight.transpose((1, 0, 2)).reshape(
+            weight = _pad_rows(F, weight.transpose((1, 0, 2)).reshape(
                 (channels, -1)), channels)
-            channels = _padded(channels)
+            channels = _padded_size(channels)
             weight = weight.reshape((channels, filters, -1)).transpose(
                 (1, 0, 2))
         arrays = [X, weight.reshape((filters, channels, *kernel))]
@@ -132,7 +133,7 @@ class _Rearranged:
         return Y
 
     def pooling(self, block: Any, F: Any, X: Any) -> Any:
-        if id(X) in self.before and _can_come_first(block):
+        if id(X) in self.before and _can_pool_first(block):
             _, X, activation = self.before[id(X)]
             return activation(self.pooling(block, F, X))
         wide, own = self._wider(X)
@@ -261,13 +262,13 @@ class Compiled:
         if symbol is not None:
             self.graph = _graph(self.net, symbol, X)
         if self.graph is not None:
-            self.held = Held(self.net)
+            self.before = Snapshot(self.net)
 
     def __call__(self, X: mx.nd.NDArray) -> Any:
         if self.fresh:
             self._prepare(X)
         if self.graph is not None:
-            if self.held.unchanged():
+            if self.before.unchanged():
                 try:
                     return self.graph(X)
                 except mx.base.MXNetError:

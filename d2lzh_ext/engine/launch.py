@@ -18,8 +18,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import itertools
 import os
 import platform
+import random
 import shlex
 import signal
 import socket
@@ -36,6 +38,9 @@ from d2lzh_compat.openmp import num_cores
 
 LOOPBACK = "127.0.0.1"
 PORT = 9091  # of the scheduler, where nothing else is said
+# Free ones are sought below those that systems give to connections: MXNet
+# binds to them seconds later.
+_PORTS = range(10_000, 32_768)
 # Importing MXNet is all that a scheduler and a server do; it ends with the
 # last worker.
 SERVE = ["-c", "import d2lzh_ext"]
@@ -102,26 +107,22 @@ def show(command: Sequence[str], host: str, port: int, num_workers: int,
         line("worker", [*_WORK, *command])])
 
 
-def _free_ports(count: int) -> list[int]:
-    """Ports of the loopback address that nobody uses, in ascending order."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket())
-                   for _ in range(count)]
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        return sorted(each.getsockname()[1] for each in sockets)
-
-
-def _check_free(port: int) -> None:
+def _bind_error(port: int) -> Exception | None:
+    """Why a port of the loopback address cannot be used; None if it can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
         except (OSError, OverflowError) as error:
-            raise LaunchError(
-                f"Port {port} of {LOOPBACK} cannot be used ({error}). Leave "
-                "--port out, and a free one is taken, or name another."
-            ) from None
+            return error
+    return None
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports of the loopback address that nobody uses, in ascending order."""
+    ports = random.SystemRandom().sample(_PORTS, len(_PORTS))
+    return sorted(itertools.islice(
+        (port for port in ports if not _bind_error(port)), count))
 
 
 def _dies_with_parent() -> Callable[[], Any] | None:
@@ -249,8 +250,11 @@ def launch(command: Sequence[str], num_workers: int, num_servers: int = 1,
     """
     if not Path(command[0]).is_file():
         raise LaunchError(f"There is no script {command[0]}.")
-    if port is not None:
-        _check_free(port)
+    error = None if port is None else _bind_error(port)
+    if error:
+        raise LaunchError(
+            f"Port {port} of {LOOPBACK} cannot be used ({error}). Leave "
+            "--port out, and a free one is taken, or name another.")
     scheduler_port, *ports = _free_ports(num_workers + 1)
     shared = {
         **group_environment(LOOPBACK, port or scheduler_port, num_workers,

@@ -14,7 +14,7 @@ import itertools
 import json
 import operator
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import (
     BuiltinFunctionType,
     CodeType,
@@ -30,8 +30,8 @@ from mxnet import autograd, gluon
 
 from d2lzh_ext.files.parameters import named_parameters
 
-# With these, tests/test_compiling.py has compared scores and gradients of a
-# compiled network with those of the network itself.
+# With these, tests/ext/engine/test_compiled.py compares scores and gradients
+# of a compiled network with those of the network itself.
 OPERATORS = frozenset({
     "Activation", "BatchNorm", "Concat", "Convolution", "Deconvolution",
     "Dropout", "Flatten", "FullyConnected", "InstanceNorm", "LRN",
@@ -54,13 +54,13 @@ _BUILTINS = frozenset({
     "zip"})
 # Attributes by which code can tell arrays from symbols, reads or draws
 # numbers, or has an effect of its own.
-_TELLS = frozenset({
+_UNTRACEABLE_NAMES = frozenset({
     "__class__", "__dict__", "__module__", "__name__", "asnumpy", "asscalar",
     "data", "grad", "item", "list_data", "list_grad", "nd", "ndarray",
     "random", "sym", "symbol"})
 # Python's instructions that do: setting what is not local, importing,
 # handling errors, making text of a value.
-_HARMFUL_STEPS = (
+_SIDE_EFFECTS = (
     "STORE_ATTR", "DELETE_ATTR", "STORE_GLOBAL", "DELETE_GLOBAL", "IMPORT_",
     "SETUP_FINALLY", "SETUP_WITH", "PUSH_EXC_INFO", "FORMAT_",
     "LOAD_BUILD_CLASS")
@@ -76,9 +76,16 @@ _NOT_CALLED = frozenset({
     "__firstlineno__", "__init__", "__module__", "__orig_bases__",
     "__qualname__", "__repr__", "__static_attributes__", "__str__",
     "__weakref__"})
+# What things of these types give access to.
+_PARTS: dict[type, Callable[[Any], list[Any]]] = {
+    tuple: list, frozenset: list,
+    staticmethod: lambda method: [method.__func__],
+    classmethod: lambda method: [method.__func__],
+    MethodType: lambda method: [method.__func__, method.__self__],
+    property: lambda method: [method.fget, method.fset]}
 
 
-class _Harmful(Exception):
+class _Untraceable(Exception):
     """Code or data that could make the trace differ from the network."""
 
 
@@ -90,27 +97,27 @@ def _globals(code: CodeType) -> set[str]:
     """Names outside of itself that a function takes.
 
     Raises:
-        _Harmful: It has one of the steps or attributes above.
+        _Untraceable: It has one of the steps or attributes above.
     """
-    if _TELLS.intersection(code.co_names):
-        raise _Harmful
+    if _UNTRACEABLE_NAMES.intersection(code.co_names):
+        raise _Untraceable
     names = set()
     for step in dis.get_instructions(code):
-        if step.opname.startswith(_HARMFUL_STEPS) or (
+        if step.opname.startswith(_SIDE_EFFECTS) or (
                 step.opname == "STORE_DEREF"
                 and step.argval in code.co_freevars):
-            raise _Harmful
+            raise _Untraceable
         if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
             names.add(step.argval)
     return names.union(*(_globals(inner) for inner in code.co_consts
                          if isinstance(inner, CodeType)))
 
 
-class Held:
+class Snapshot:
     """What a network's code can reach and change: attributes, globals.
 
     Raises:
-        _Harmful: Code of the reader's that does more than apply operators,
+        _Untraceable: Code of the reader's that does more than apply operators,
             or something that could change unseen.
     """
 
@@ -126,18 +133,19 @@ class Held:
             thing = todo.pop()
             if id(thing) not in seen:
                 seen[id(thing)] = thing
-                todo.extend(self._held_by(thing))
+                todo.extend(self._contents(thing))
         self.saved = tuple(self._now())
         self.copies = [(each, each.copy()) for each in (
             *self.mappings, *self.several)
             if isinstance(each, (dict, list, set))]
 
-    def _held_by(self, thing: Any) -> list[Any]:
+    def _contents(self, thing: Any) -> list[Any]:
         """Note `thing`; what it gives access to."""
         kind = type(thing)
         if isinstance(thing, gluon.Block):
-            return self._held_by_block(thing)
-        if kind in _PLAIN or isinstance(thing, (np.generic, np.dtype)):
+            return self._contents_block(thing)
+        if kind in _PLAIN or isinstance(thing, (
+                np.generic, np.dtype, gluon.Parameter, gluon.ParameterDict)):
             return []
         if kind in (dict, OrderedDict):
             self.mappings.append(thing)
@@ -145,29 +153,21 @@ class Held:
         if kind in (list, set):
             self.several.append(thing)
             return list(thing)
-        if kind in (tuple, frozenset):
-            return list(thing)
-        if kind in (staticmethod, classmethod):
-            return [thing.__func__]
-        if kind is property:
-            return [thing.fget, thing.fset]
-        if kind is MethodType:
-            return [thing.__func__, thing.__self__]
+        if kind in _PARTS:
+            return _PARTS[kind](thing)
         if kind is FunctionType:
-            return self._held_by_function(thing)
+            return self._contents_function(thing)
         if isinstance(thing, type):
-            return self._held_by_class(thing)
-        if isinstance(thing, (gluon.Parameter, gluon.ParameterDict)):
-            return []
+            return self._contents_class(thing)
         if (kind in (ModuleType, BuiltinFunctionType) and getattr(
                 thing, "__module__", thing.__name__) in _MODULES):
             return []
-        raise _Harmful
+        raise _Untraceable
 
-    def _held_by_block(self, block: gluon.Block) -> list[Any]:
+    def _contents_block(self, block: gluon.Block) -> list[Any]:
         if (block._forward_hooks or block._forward_pre_hooks
                 or getattr(block, "_active", False)):
-            raise _Harmful
+            raise _Untraceable
         self.mappings.append(vars(block))
         # MXNet's blocks hold initialisers and the like of its own, too.
         values = [value for name, value in vars(block).items()
@@ -177,23 +177,23 @@ class Held:
         return [*values, *(kind for kind in type(block).__mro__
                            if not _of_mxnet(kind) and kind is not object)]
 
-    def _held_by_class(self, kind: type) -> list[Any]:
+    def _contents_class(self, kind: type) -> list[Any]:
         if not issubclass(kind, gluon.Block) or _of_mxnet(kind):
-            raise _Harmful
+            raise _Untraceable
         self.mappings.append(vars(kind))
         return [value for name, value in vars(kind).items()
                 if name not in _NOT_CALLED]
 
-    def _held_by_function(self, function: FunctionType) -> list[Any]:
+    def _contents_function(self, function: FunctionType) -> list[Any]:
         if _of_mxnet(function):
             # A layer's own way forward, or what HybridLambda makes of text.
             return [cell.cell_contents for cell in function.__closure__ or ()]
         if vars(function):
-            raise _Harmful
+            raise _Untraceable
         names = _globals(function.__code__)
         own = [name for name in names if name in function.__globals__]
         if not _BUILTINS.issuperset(names - set(own)):
-            raise _Harmful
+            raise _Untraceable
         self.globals.append((function.__globals__, own))
         cells = function.__closure__ or ()
         self.cells.extend(cells)
@@ -201,7 +201,7 @@ class Held:
                 *(cell.cell_contents for cell in cells)]
         if any(isinstance(each, FunctionType) and _of_mxnet(each)
                for each in held):
-            raise _Harmful
+            raise _Untraceable
         return [*held, function.__defaults__, function.__kwdefaults__]
 
     def _now(self) -> Iterator[Any]:
@@ -247,22 +247,22 @@ def trace(net: gluon.HybridBlock, shape: tuple[int, ...]) -> Any:
     Returns:
         A symbol of one output, with the variable "data".
     """
-    held = None
+    before = None
     try:
-        held = Held(net)
+        before = Snapshot(net)
         with autograd.record():
             training = symbol_of(net)
         with autograd.pause():
             predicting = symbol_of(net)
         # Looked at by Python, training shows in the operators.
-        if (held.unchanged() and training.tojson() == predicting.tojson()
+        if (before.unchanged() and training.tojson() == predicting.tojson()
                 and _is_known(predicting, shape)):
             return predicting
     except Exception:  # of any type: the reader's own code has run
         pass
     finally:
-        if held is not None and not held.unchanged():
-            held.restore()
+        if before is not None and not before.unchanged():
+            before.restore()
     return None
 
 

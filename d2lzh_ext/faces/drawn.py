@@ -246,10 +246,6 @@ def _paint(p: Parameters) -> Floats:
                       + q["brightness"], np.float32)
 
 
-def _some(p: Parameters, rows: slice) -> Parameters:
-    return {name: value[rows] for name, value in p.items()}
-
-
 def synthetic_faces(n: int, seed: int) -> tuple[Floats, Floats]:
     """Draw `n` faces, each one different, whose keypoints are exact.
 
@@ -277,7 +273,7 @@ def synthetic_faces(n: int, seed: int) -> tuple[Floats, Floats]:
     images = np.empty((n, 1, SIDE, SIDE), np.float32)
     for start in range(0, n, _CHUNK):
         rows = slice(start, start + _CHUNK)
-        picture = _paint(_some(p, rows))
+        picture = _paint({name: value[rows] for name, value in p.items()})
         noise = random.standard_normal(picture.shape).astype(np.float32)
         picture += noise * p["noise"][rows, np.newaxis, np.newaxis].astype(
             np.float32)

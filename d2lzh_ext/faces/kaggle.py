@@ -15,8 +15,9 @@ from __future__ import annotations
 import csv
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Union
+from typing import TypeVar, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ from d2lzh_ext.files.fetch import cache_folder
 from d2lzh_ext.files.idx import DataError
 
 PathLike = Union[str, "os.PathLike[str]"]
+T = TypeVar("T")
 Floats = npt.NDArray[np.float32]
 
 SIDE = 96  # pixels of a row, and rows of a picture
@@ -105,12 +107,18 @@ def _pixels(text: str) -> bytes:
     try:
         return bytes(map(int, words))
     except ValueError:  # not an int, or not one of 0 to 255
-        pass
-    for number, word in enumerate(words, 1):
-        if not (word.isdecimal() and int(word) < 256):
-            raise DataError(f"pixel {number} is {word[:20]!r}, expected a "
-                            "whole number from 0 to 255")
-    raise AssertionError("all pixels are fine")
+        number, word = next(
+            (number, word) for number, word in enumerate(words, 1)
+            if not (word.isdecimal() and int(word) < 256))
+    raise DataError(f"pixel {number} is {word[:20]!r}, expected a whole "
+                    "number from 0 to 255")
+
+
+def _in_column(name: str, read: Callable[[str], T], text: str) -> T:
+    try:
+        return read(text)
+    except DataError as error:
+        raise DataError(f"column {name!r}: {error}") from None
 
 
 def _row(fields: list[str], places: list[int], width: int
@@ -118,16 +126,9 @@ def _row(fields: list[str], places: list[int], width: int
     """Coordinates in pixels, and the pixels; an error names the column."""
     if len(fields) != width:
         raise DataError(f"{len(fields)} columns, but row 1 has {width}")
-    coordinates: list[float] = []
-    for name, place in zip(COLUMNS, places):
-        try:
-            coordinates.append(_coordinate(fields[place]))
-        except DataError as error:
-            raise DataError(f"column {name!r}: {error}") from None
-    try:
-        return coordinates, _pixels(fields[places[-1]])
-    except DataError as error:
-        raise DataError(f"column 'Image': {error}") from None
+    return [_in_column(name, _coordinate, fields[place])
+            for name, place in zip(COLUMNS, places)], _in_column(
+                "Image", _pixels, fields[places[-1]])
 
 
 def _read(path: Path, complete: bool) -> tuple[bytearray, list[list[float]]]:

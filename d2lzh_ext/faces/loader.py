@@ -146,11 +146,11 @@ def show_faces(images: Floats, keypoints: Floats,
     for i, place in enumerate(axes.flat[:n]):
         place.imshow(images[i, 0], cmap="gray", vmin=0, vmax=1,
                      interpolation="nearest")
-        for points, style in ((keypoints, "lime"), (predicted, "red")):
+        for points, marker, colour in ((keypoints, ".", "lime"),
+                                       (predicted, "x", "red")):
             if points is not None:
                 x, y = to_pixels(points[i]).reshape(-1, 2).T
-                place.plot(x, y, "." if style == "lime" else "x",
-                           color=style, markersize=4)
+                place.plot(x, y, marker, color=colour, markersize=4)
         place.set(xticks=[], yticks=[], xlim=(-0.5, SIDE - 0.5),
                   ylim=(SIDE - 0.5, -0.5))
         if titles is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -96,29 +97,25 @@ _DEBIAN = Path("/usr/share/datasets")
 
 
 def cache_folder() -> Path:
-    """The package's own cache; pooch knows where each system wants it."""
-    chosen = os.environ.get("D2LZH_DATA")
-    if chosen:
-        return Path(chosen).expanduser()
-    import pooch
-    return Path(pooch.os_cache("d2lzh_ext"))
+    """The package's own cache, where the system keeps those of programs."""
+    folder = os.environ.get("D2LZH_DATA")
+    if not folder:
+        caches = os.environ.get("XDG_CACHE_HOME") or (
+            "~/Library/Caches" if sys.platform == "darwin" else "~/.cache")
+        folder = os.path.join(caches, "d2lzh_ext")
+    return Path(folder).expanduser()
 
 
-def _own_root(dataset: DataSet, root: str | os.PathLike[str]) -> Path | None:
-    """The caller's folder, or None where that is the default."""
-    path = Path(root).expanduser()
-    return None if path == Path(dataset.mxnet_root).expanduser() else path
-
-
-def _folders(dataset: DataSet, own: Path | None) -> Iterator[Path]:
-    """The folders to search, in order; lazily, for pooch is slow to come."""
-    if own:
-        yield own
+def _folders(dataset: DataSet, root: str | os.PathLike[str]
+             ) -> tuple[list[Path], Path]:
+    """The folders to search, in order, and the one for a download."""
+    cache = cache_folder() / dataset.name
+    mxnet, own = (Path(each).expanduser()
+                  for each in (dataset.mxnet_root, root))
+    folders = [cache, mxnet, _DEBIAN / dataset.name]
     if (_CLONE / dataset.name).is_dir():
-        yield _CLONE / dataset.name
-    yield cache_folder() / dataset.name
-    yield Path(dataset.mxnet_root).expanduser()
-    yield _DEBIAN / dataset.name
+        folders.insert(0, _CLONE / dataset.name)
+    return (folders, cache) if own == mxnet else ([own, *folders], own)
 
 
 def _magic(shape: tuple[int, ...]) -> str:
@@ -151,14 +148,17 @@ def _verified(path: Path, file: IdxFile, dataset: DataSet) -> Bytes:
 
 def _transfer(url: str, path: Path) -> None:
     """Download `url` to `path` with a progress bar on standard error."""
-    import pooch
+    import requests
     from tqdm import tqdm
-    # With a total the bar counts as true, which pooch asks before it sets
-    # the right one; no bar stays behind, not that of a failed source either.
-    with tqdm(desc=url.rsplit("/", 1)[-1], unit="B", unit_scale=True,
-              ncols=79, leave=False, total=1) as bar:
-        pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16,
-                             timeout=_TIMEOUT)(url, str(path), None)
+    with requests.get(url, stream=True, timeout=_TIMEOUT) as response:
+        response.raise_for_status()
+        size = int(response.headers.get("Content-Length", 0)) or None
+        # No bar stays behind, not that of a failed source either.
+        with path.open("wb") as file, tqdm(
+                desc=url.rsplit("/", 1)[-1], total=size, unit="B",
+                unit_scale=True, ncols=79, leave=False) as bar:
+            for chunk in response.iter_content(1 << 16):
+                bar.update(file.write(chunk))
 
 
 def _reason(error: Exception, part: Path) -> str:
@@ -213,17 +213,14 @@ def _names(file: IdxFile) -> Iterator[str]:
         yield name.removesuffix(".gz")
 
 
-def _search(dataset: DataSet, file: IdxFile, own: Path | None
-            ) -> tuple[Path | None, list[Path]]:
-    """The first file by such a name, or None; the folders without one."""
-    searched: list[Path] = []
-    for folder in _folders(dataset, own):
+def _search(folders: list[Path], file: IdxFile) -> Path | None:
+    """The first file by such a name, if there is one."""
+    for folder in folders:
         for name in _names(file):
             # Kaggle's archive has folders by these names beside the files.
             if os.path.isfile(folder / name):
-                return folder / name, searched
-        searched.append(folder)
-    return None, searched
+                return folder / name
+    return None
 
 
 def _checked(path: Path, file: IdxFile, dataset: DataSet) -> Bytes:
@@ -243,7 +240,7 @@ def find(dataset: DataSet, file: IdxFile) -> Path | None:
     Raises:
         DataError: the file is not the right one.
     """
-    path, _ = _search(dataset, file, None)
+    path = _search(_folders(dataset, dataset.mxnet_root)[0], file)
     if path is not None:
         _checked(path, file, dataset)
     return path
@@ -275,9 +272,8 @@ def load(dataset: DataSet, file: IdxFile,
         DataError: the first file by such a name is not the right one, or
             there is none and it cannot be downloaded.
     """
-    own = _own_root(dataset, root)
-    path, searched = _search(dataset, file, own)
+    folders, target = _folders(dataset, root)
+    path = _search(folders, file)
     if path is not None:
         return _checked(path, file, dataset)
-    return _download(dataset, file, own or cache_folder() / dataset.name,
-                     searched)
+    return _download(dataset, file, target, folders)

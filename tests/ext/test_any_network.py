@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import itertools
 import json
 import logging
 import pickle
@@ -36,198 +37,67 @@ def chain(*layers):
     return net
 
 
-# --- blocks that Python computes -------------------------------------------
-
-class Flat(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        return X.reshape((X.shape[0], -1))
-
-
-class Slice(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        return X[:, :, 2:26, 2:26]
+def block(hybrid_forward, **attributes):
+    """A block of a class of its own, with the attributes that it needs."""
+    kind = type("Own", (nn.HybridBlock,), {"hybrid_forward": hybrid_forward})
+    own = kind()
+    for name, value in attributes.items():
+        setattr(own, name, value)
+    return own
 
 
-class FirstImage(nn.HybridBlock):
-    """Indexing by one number takes an output of a symbol."""
+def before_dense(hybrid_forward, **attributes):
+    """Makes networks of a `block` and a dense layer.
 
-    def hybrid_forward(self, F, X):
-        return F.concat(X, X - X[0], dim=1)
-
-
-class Branch(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        if X.mean().asscalar() > 0.28:
-            X = X * 0.5
-        return X
+    Args:
+        attributes: Functions that make the attributes of each block anew.
+    """
+    return lambda: chain(block(hybrid_forward, **{
+        name: make() for name, make in attributes.items()}), nn.Dense(10))
 
 
-class Stretch(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        return X - X.mean(axis=(2, 3), keepdims=True)
+# --- networks that do more than apply operators ----------------------------
+
+def in_place(self, F, X):
+    Y = X * 1
+    Y *= 2
+    return Y
 
 
-class StretchOverBatch(nn.HybridBlock):
-    """Of one image, both have the same shape."""
-
-    def hybrid_forward(self, F, X):
-        return X - X.mean(axis=0, keepdims=True)
-
-
-class InPlace(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        Y = X * 1
-        Y *= 2
-        return Y
+def branch(self, F, X):
+    if X.mean().asscalar() > 0.28:
+        X = X * 0.5
+    return X
 
 
-class Noise(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        return X + nd.random.normal(0, 0.1, shape=(1,))
+def looks_at_kind_of_array(self, F, X):
+    if F is nd:
+        self.seen.append(float(X.max().asscalar()))
+    return X
 
 
-class SymbolNoise(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        return F.broadcast_add(X, F.random.normal(0, 0.1, shape=(1, 1, 1, 1)))
+def counts(self, F, X):
+    self.seen += 1
+    return X * (1 + 1 / self.seen)
 
 
-class ScalarNoise(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        return X * mx.random.uniform(0.5, 1, shape=(1,)).asscalar()
-
-
-class PythonNoise(nn.HybridBlock):
-    """Stochastic depth, as it is mostly written."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Conv2D(1, 3, padding=1, in_channels=1)
-
-    def hybrid_forward(self, F, X):
-        return X + self.layer(X) * (random.random() < 0.5)
-
-
-class NumPyNoise(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        return X * float(np.random.rand() < 0.5)
-
-
-class GeneratorNoise(nn.HybridBlock):
-    def __init__(self):
-        super().__init__()
-        self.generator = np.random.default_rng(0)
-
-    def hybrid_forward(self, F, X):
-        return X * float(self.generator.uniform())
-
-
-class Overridden(nn.HybridBlock):
-    def forward(self, X):
-        return X.reshape((X.shape[0], -1))
-
-
-class TrainingMode(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        return X * (0.5 if autograd.is_training() else 1)
-
-
-class TrainingModeByName(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        return X * (0.5 if is_training() else 1)
-
-
-class KindOfArray(nn.HybridBlock):
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-
-    def hybrid_forward(self, F, X):
-        if F is nd:
-            self.seen.append(float(X.max().asscalar()))
-        return X
-
-
-class Counter(nn.HybridBlock):
-    def __init__(self):
-        super().__init__()
-        self.seen = 0
-
-    def hybrid_forward(self, F, X):
-        self.seen += 1
-        return X * (1 + 1 / self.seen)
-
-
-class Recorder(nn.HybridBlock):
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-
-    def hybrid_forward(self, F, X):
-        self.seen.append(len(self.seen))
-        return X
-
-
-class Appends(nn.HybridBlock):
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-
-    def hybrid_forward(self, F, X):
-        self.seen.append(1)
-        return X
-
-
-class Cache(nn.HybridBlock):
-    def __init__(self):
-        super().__init__()
-        self.kept = {}
-
-    def hybrid_forward(self, F, X):
-        if "first" not in self.kept:
-            self.kept["first"] = F.mean(X)
-        return F.broadcast_add(X, F.reshape(self.kept["first"], (1, 1, 1, 1)))
+def keeps_the_first(self, F, X):
+    if "first" not in self.kept:
+        self.kept["first"] = F.mean(X)
+    return F.broadcast_add(X, F.reshape(self.kept["first"], (1, 1, 1, 1)))
 
 
 calls = []
 
 
-class Global(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        calls.append(len(calls))
-        return X
-
-
-class Prints(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        print("forward")
-        return X
-
-
-class Logs(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        logging.error("forward")
-        return X
-
-
-class Weights(nn.HybridBlock):
-    """Python looks at a parameter, which changes from batch to batch."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Dense(30, in_units=784)
-
-    def hybrid_forward(self, F, X):
-        norm = float(self.layer.weight.data().norm().asscalar())
-        return self.layer(X) / norm
-
-
-class Helper(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        return scaled(X)
-
-
 def scaled(X):
     return X * (0.5 if autograd.is_training() else 1)
+
+
+def looks_at_weights(self, F, X):
+    """They change from batch to batch."""
+    norm = float(self.layer.weight.data().norm().asscalar())
+    return self.layer(X) / norm
 
 
 class Double(mx.operator.CustomOp):
@@ -244,86 +114,50 @@ class DoubleProp(mx.operator.CustomOpProp):
         return Double()
 
 
-class Custom(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        return F.Custom(X, op_type="double_of_the_tests")
+def loop(self, F, X):
+    out, _ = F.contrib.foreach(lambda row, state: (row * 2, state),
+                               F.transpose(X, (1, 0, 2, 3)), [])
+    return F.transpose(out, (1, 0, 2, 3))
 
 
-class Loop(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        out, _ = F.contrib.foreach(lambda row, state: (row * 2, state),
-                                   F.transpose(X, (1, 0, 2, 3)), [])
-        return F.transpose(out, (1, 0, 2, 3))
+def crossed_dropout(self, F, X):
+    """Python calls the second argument of the difference first."""
+    a = self.first(X)
+    return self.second(X) - a
 
 
-class Scaled(nn.HybridBlock):
-    """One of a reader's own that can be traced."""
-
-    def __init__(self, scale=2.0):
-        super().__init__()
-        self.scale, self.inner = scale, chain(nn.Dense(20))
-
-    def hybrid_forward(self, F, X):
-        return F.relu(self.inner(X)) * self.scale
-
-
-class Groups(nn.HybridBlock):
+def by_groups(self, F, X):
     """Four images at a time, as ghost batch normalisation has them."""
-
-    def hybrid_forward(self, F, X):
-        Y = F.reshape(X, (-1, 4, 784))
-        return F.reshape(F.softmax(Y, axis=1), (-1, 784))
+    Y = F.reshape(X, (-1, 4, 784))
+    return F.reshape(F.softmax(Y, axis=1), (-1, 784))
 
 
-class Tries(nn.HybridBlock):
-    def __init__(self):
-        super().__init__()
-        self.seen = []
+def tries(self, F, X):
+    with contextlib.suppress(AttributeError):
+        self.seen.append(X.shape[0])
+    return X
 
-    def hybrid_forward(self, F, X):
-        with contextlib.suppress(AttributeError):
-            self.seen.append(X.shape[0])
+
+def handles(self, F, X):
+    try:
+        return X * 0.5 if X.max() > 0.5 else X
+    except TypeError:
         return X
 
 
-class Handles(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        try:
-            return X * 0.5 if X.max() > 0.5 else X
-        except TypeError:
-            return X
+def asks_for_attribute(self, F, X):
+    shape = getattr(X, "shape", None)
+    return X if shape is None or shape[0] < 100 else X * 0.5
 
 
-class Length(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        return X * 0.5 if len(X) > 100 else X
+def imports(self, F, X):
+    from numpy.random import rand
+    return X * float(rand() < 0.5)
 
 
-class Attribute(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        shape = getattr(X, "shape", None)
-        return X if shape is None or shape[0] < 100 else X * 0.5
-
-
-class Imports(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        from numpy.random import rand
-        return X * float(rand() < 0.5)
-
-
-class Formats(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        return X * 0.5 if "array" in f"{F}" else X
-
-
-class CountsInArray(nn.HybridBlock):
-    def __init__(self):
-        super().__init__()
-        self.count = nd.zeros(1)
-
-    def hybrid_forward(self, F, X):
-        self.count[:] += 1
-        return X * 0.5 if self.count > 6 else X
+def counts_in_array(self, F, X):
+    self.count[:] += 1
+    return X * 0.5 if self.count > 6 else X
 
 
 class Iterates(nn.HybridBlock):
@@ -344,9 +178,9 @@ class Iterates(nn.HybridBlock):
         return X
 
 
-class OfMXNetsRandom(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        return X * 0.5 if uniform(0, 1) > 0.5 else X
+class Overridden(nn.HybridBlock):
+    def forward(self, X):
+        return X.reshape((X.shape[0], -1))
 
 
 def drawing(F, X):
@@ -366,29 +200,6 @@ def with_partial():
     return net
 
 
-def one_prefix():
-    """Two parts whose parameters have the same names."""
-    net = nn.HybridSequential()
-    for _ in range(2):
-        part = nn.HybridSequential(prefix="part_")
-        with part.name_scope():
-            part.add(nn.Dense(10, in_units=10 if len(net) else 784))
-        net.add(part)
-    return net
-
-
-class CrossedDropout(nn.HybridBlock):
-    """Python calls the second argument of the difference first."""
-
-    def __init__(self):
-        super().__init__()
-        self.first, self.second = nn.Dropout(0.5), nn.Dropout(0.5)
-
-    def hybrid_forward(self, F, X):
-        a = self.first(X)
-        return self.second(X) - a
-
-
 def with_hook(layer):
     layer.seen = []
     layer.register_forward_hook(
@@ -403,6 +214,116 @@ def with_pre_hook(layer):
     return layer
 
 
+def partly_hybridized():
+    net = chain(nn.Dense(20, activation="relu"), nn.Dense(10))
+    net[0].hybridize()
+    return net
+
+
+def a_convolution():
+    return nn.Conv2D(1, 3, padding=1, in_channels=1)
+
+
+def dense():
+    return nn.Dense(30, in_units=784)
+
+
+def dropout():
+    return nn.Dropout(0.5)
+
+
+PYTHON = {
+    "shape": before_dense(lambda self, F, X: X.reshape((X.shape[0], -1))),
+    "slice": before_dense(lambda self, F, X: X[:, :, 2:26, 2:26]),
+    # Indexing by one number takes an output of a symbol.
+    "first image": before_dense(
+        lambda self, F, X: F.concat(X, X - X[0], dim=1)),
+    "branch": before_dense(branch),
+    "stretch": before_dense(
+        lambda self, F, X: X - X.mean(axis=(2, 3), keepdims=True)),
+    # Of one image, both have the same shape.
+    "stretch over the batch": before_dense(
+        lambda self, F, X: X - X.mean(axis=0, keepdims=True)),
+    "in place": before_dense(in_place),
+    "noise": before_dense(
+        lambda self, F, X: X + nd.random.normal(0, 0.1, shape=(1,))),
+    "noise of F": before_dense(lambda self, F, X: F.broadcast_add(
+        X, F.random.normal(0, 0.1, shape=(1, 1, 1, 1)))),
+    "noise as a number": before_dense(lambda self, F, X: X * (
+        mx.random.uniform(0.5, 1, shape=(1,)).asscalar())),
+    # Stochastic depth, as it is mostly written.
+    "noise of Python": before_dense(lambda self, F, X: X + self.layer(X) * (
+        random.random() < 0.5), layer=a_convolution),
+    "noise of NumPy": before_dense(
+        lambda self, F, X: X * float(np.random.rand() < 0.5)),
+    "noise of a generator": before_dense(
+        lambda self, F, X: X * float(self.generator.uniform()),
+        generator=lambda: np.random.default_rng(0)),
+    "noise by name": before_dense(
+        lambda self, F, X: X * 0.5 if uniform(0, 1) > 0.5 else X),
+    "forward": lambda: chain(Overridden(), nn.Dense(10)),
+    "training": before_dense(
+        lambda self, F, X: X * (0.5 if autograd.is_training() else 1)),
+    "training by name": before_dense(
+        lambda self, F, X: X * (0.5 if is_training() else 1)),
+    "training in a function": before_dense(lambda self, F, X: scaled(X)),
+    "kind of array": before_dense(looks_at_kind_of_array, seen=list),
+    "counter": before_dense(counts, seen=int),
+    "recorder": before_dense(
+        lambda self, F, X: self.seen.append(len(self.seen)) or X, seen=list),
+    "appends": before_dense(
+        lambda self, F, X: self.seen.append(1) or X, seen=list),
+    "cache": before_dense(keeps_the_first, kept=dict),
+    "global": before_dense(lambda self, F, X: calls.append(len(calls)) or X),
+    "prints": before_dense(lambda self, F, X: print("forward") or X),
+    "logs": before_dense(lambda self, F, X: logging.error("forward") or X),
+    "weights": before_dense(looks_at_weights, layer=dense),
+    "custom": before_dense(
+        lambda self, F, X: F.Custom(X, op_type="double_of_the_tests")),
+    "loop": before_dense(loop),
+    "crossed dropout": before_dense(
+        crossed_dropout, first=dropout, second=dropout),
+    "groups": before_dense(by_groups),
+    "tries": before_dense(tries, seen=list),
+    "handles": before_dense(handles),
+    "length": before_dense(
+        lambda self, F, X: X * 0.5 if len(X) > 100 else X),
+    "attribute": before_dense(asks_for_attribute),
+    "imports": before_dense(imports),
+    "formats": before_dense(
+        lambda self, F, X: X * 0.5 if "array" in f"{F}" else X),
+    "counts in an array": before_dense(
+        counts_in_array, count=lambda: nd.zeros(1)),
+    "iterates": lambda: chain(Iterates(), nn.Dense(10)),
+    "lambda": lambda: chain(nn.HybridLambda(
+        lambda F, X: X * (0.5 if autograd.is_training() else 1)),
+        nn.Dense(10)),
+    "closure": lambda: (lambda seen: chain(nn.HybridLambda(
+        lambda F, X: seen.append(1) or X / len(seen)), nn.Dense(10)))([]),
+    "PReLU": lambda: chain(nn.Conv2D(4, 5), nn.PReLU(), nn.MaxPool2D(2),
+                           nn.Conv2D(8, 5), nn.PReLU(), nn.Dense(10)),
+    "hook": lambda: chain(with_hook(nn.Dense(20)), nn.Dense(10)),
+    "pre-hook": lambda: chain(nn.Dense(20), with_pre_hook(nn.Dense(10))),
+    "hook of the whole": lambda: with_hook(chain(nn.Dense(10))),
+    "partly hybridized": partly_hybridized,
+    "partial": with_partial,
+    "object": lambda: chain(nn.HybridLambda(Drawing()), nn.Dense(10)),
+}
+
+
+# --- networks that can be traced -------------------------------------------
+
+class Scaled(nn.HybridBlock):
+    """One of a reader's own."""
+
+    def __init__(self, scale=2.0):
+        super().__init__()
+        self.scale, self.inner = scale, chain(nn.Dense(20))
+
+    def hybrid_forward(self, F, X):
+        return F.relu(self.inner(X)) * self.scale
+
+
 def frozen(net, places=(0,)):
     for place in places:
         net[place].collect_params().setattr("grad_req", "null")
@@ -411,12 +332,6 @@ def frozen(net, places=(0,)):
 
 def added_up(net):
     net.collect_params().setattr("grad_req", "add")
-    return net
-
-
-def partly_hybridized():
-    net = chain(nn.Dense(20, activation="relu"), nn.Dense(10))
-    net[0].hybridize()
     return net
 
 
@@ -441,33 +356,18 @@ def shared_parameters():
                  nn.Dense(10))
 
 
-PYTHON = (Flat, Slice, FirstImage, Branch, Stretch, StretchOverBatch,
-          InPlace, Noise, SymbolNoise, ScalarNoise, PythonNoise, NumPyNoise,
-          GeneratorNoise, Overridden, TrainingMode, TrainingModeByName,
-          KindOfArray, Counter, Recorder, Appends, Cache, Global, Prints,
-          Logs, Weights, Helper, Custom, Loop, CrossedDropout, Groups, Tries,
-          Handles, Length, Attribute, Imports, Formats, CountsInArray,
-          Iterates, OfMXNetsRandom)
-NETWORKS = {
-    **{kind.__name__: functools.partial(
-        lambda kind: chain(kind(), nn.Dense(10)), kind) for kind in PYTHON},
-    "lambda": lambda: chain(nn.HybridLambda(
-        lambda F, X: X * (0.5 if autograd.is_training() else 1)),
-        nn.Dense(10)),
-    "closure": lambda: (lambda seen: chain(nn.HybridLambda(
-        lambda F, X: seen.append(1) or X / len(seen)), nn.Dense(10)))([]),
-    "PReLU": lambda: chain(nn.Conv2D(4, 5), nn.PReLU(), nn.MaxPool2D(2),
-                           nn.Conv2D(8, 5), nn.PReLU(), nn.Dense(10)),
-    "empty windows": lambda: chain(
-        nn.Conv2D(4, 5), nn.Activation("relu"),
-        nn.MaxPool2D(1, 3, ceil_mode=True), nn.Activation("sigmoid"),
-        nn.Dense(10)),
-    "hook": lambda: chain(with_hook(nn.Dense(20)), nn.Dense(10)),
-    "pre-hook": lambda: chain(nn.Dense(20), with_pre_hook(nn.Dense(10))),
-    "hook of the whole": lambda: with_hook(chain(nn.Dense(10))),
+def two_dense():
+    return chain(nn.Dense(20), nn.Dense(10))
+
+
+def with_scaled():
+    return chain(Scaled(), nn.Dense(10))
+
+
+COMPILED = {
     "twice": twice,
     "shared parameters": shared_parameters,
-    "frozen": lambda: frozen(chain(nn.Dense(20), nn.Dense(10))),
+    "frozen": lambda: frozen(two_dense()),
     "frozen in the middle": lambda: frozen(twice(), (1, 3)),
     "gradients that add up": lambda: added_up(chain(nn.Dense(10))),
     "dropout": lambda: chain(nn.Conv2D(4, 5), nn.Dropout(0.3), nn.Dense(30),
@@ -475,20 +375,18 @@ NETWORKS = {
     "batch norm": lambda: chain(
         nn.Conv2D(4, 5, use_bias=False), nn.BatchNorm(),
         nn.Activation("relu"), nn.MaxPool2D(2), nn.Dense(10)),
-    "partly hybridized": partly_hybridized,
     "own way": own_way,
-    "partial": with_partial,
-    "object": lambda: chain(nn.HybridLambda(Drawing()), nn.Dense(10)),
-    "traced": lambda: chain(Scaled(), nn.Dense(10)),
+    "traced": with_scaled,
     "LeNet": models.lenet,
 }
-COMPILED = {"empty windows", "twice", "shared parameters", "frozen",
-            "frozen in the middle", "gradients that add up", "dropout",
-            "batch norm", "own way", "traced", "LeNet"}
 
 
-def train(how, make, num_epochs=3, dtype="float32"):
-    """(what was printed of numbers, parameters, what blocks have seen)."""
+def sgd(net, rate=0.01):
+    return gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": rate})
+
+
+def train(how, make, num_epochs=3):
+    """The trained network, its parameters, what its blocks have seen."""
     train_iter, test_iter = d2l.load_data_fashion_mnist(
         128, num_train=2000, num_test=200)
     calls.clear()
@@ -496,11 +394,9 @@ def train(how, make, num_epochs=3, dtype="float32"):
     random.seed(0)
     net = make()
     net.initialize(init.Xavier())
-    trainer = gluon.Trainer(net.collect_params(), "sgd",
-                            {"learning_rate": 0.01})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        how(net, train_iter, test_iter, 128, trainer, mx.cpu(), num_epochs)
+        how(net, train_iter, test_iter, 128, sgd(net), mx.cpu(), num_epochs)
     seen = [list(calls)]
     net.apply(lambda block: seen.append(getattr(block, "seen", None)))
     return net, [p.data().asnumpy() for p in net.collect_params().values()
@@ -514,19 +410,36 @@ def assert_close(ours, theirs):
                                    atol=2e-3 * np.abs(b).max())
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_trains_as_by_the_books_loop(name, capsys, caplog):
-    make = NETWORKS[name]
-    _, theirs, they_saw = train(original().train_ch5, make)
-    said = capsys.readouterr().out.count("forward"), len(caplog.records)
-    net, ours, we_saw = train(d2l.train_ch5, make)
-    assert capsys.readouterr().out.count("forward") == said[0]
-    assert len(caplog.records) == 2 * said[1]
+def assert_trains_as_by_the_book(make, run=lambda how: how):
+    """`run` is given either way of training, and returns what to call."""
+    _, theirs, they_saw = train(run(original().train_ch5), make)
+    net, ours, we_saw = train(run(d2l.train_ch5), make)
     assert we_saw == they_saw
     assert_close(ours, theirs)
+    return net
+
+
+@pytest.mark.parametrize(("make", "is_compiled"), [
+    *(pytest.param(make, True, id=name) for name, make in COMPILED.items()),
+    *(pytest.param(make, False, id=name, marks=pytest.mark.slow)
+      for name, make in PYTHON.items())])
+def test_trains_as_by_the_books_loop(make, is_compiled, capsys, caplog):
+    said = []
+
+    def run(how):
+        def train_and_listen(*arguments):
+            capsys.readouterr()
+            caplog.clear()
+            how(*arguments)
+            said.append((capsys.readouterr().out.count("forward"),
+                         len(caplog.records)))
+        return train_and_listen
+
+    net = assert_trains_as_by_the_book(make, run)
+    assert said[0] == said[1]
     forward = compiled(net)
     forward(nd.ones((4, 1, 28, 28)))
-    assert (forward.graph is not None) == (name in COMPILED)
+    assert (forward.graph is not None) == is_compiled
 
 
 def test_compiling_can_be_switched_off(monkeypatch):
@@ -552,63 +465,13 @@ class Changing:
     """Batches, and something that is done before each of them."""
 
     def __init__(self, batches, change):
-        self.batches, self.change, self.count = batches, change, 0
+        self.batches, self.change = batches, change
+        self.count = itertools.count()
 
     def __iter__(self):
         for batch in self.batches:
-            self.change(self.count)
-            self.count += 1
+            self.change(next(self.count))
             yield batch
-
-
-def set_scale(net, count):
-    net[0].scale = 1 + count % 3
-
-
-def set_dropout(net, count):
-    net[1]._rate = count % 2 * 0.5
-
-
-def set_norm(net, count):
-    net[1]._kwargs["use_global_stats"] = count % 2 == 1
-
-
-def freeze(net, count):
-    if count == 20:
-        net[0].collect_params().setattr("grad_req", "null")
-
-
-def add_inside(net, count):
-    if count == 5:
-        net[0].inner.add(nn.Activation("tanh"))
-
-
-def hook(net, count):
-    if count == 5:
-        with_hook(net[-1])
-
-
-def hybridize(net, count):
-    if count == 5:
-        net.hybridize()
-
-
-def initialise_again(net, count):
-    if count == 5:
-        net.initialize(init.Xavier(), force_reinit=True)
-
-
-def move(net, count):
-    if count == 5:
-        net.collect_params().reset_ctx(mx.cpu())
-
-
-def set_settings(net, count):
-    net[0].settings.scale = 1 + count % 3
-
-
-def set_rate(net, count):
-    net[0].weight.lr_mult = 1 + count % 3
 
 
 class Settings(dict):
@@ -617,13 +480,11 @@ class Settings(dict):
     scale = 1
 
 
-class WithSettings(nn.HybridBlock):
-    def __init__(self):
-        super().__init__()
-        self.settings = Settings()
+class Classwide(nn.HybridBlock):
+    scale = 1
 
     def hybrid_forward(self, F, X):
-        return X * self.settings.scale
+        return X * self.scale
 
 
 class ByItsRate(nn.HybridBlock):
@@ -635,39 +496,56 @@ class ByItsRate(nn.HybridBlock):
         return F.broadcast_add(X, weight) * self.weight.lr_mult
 
 
-def one_class(net, count):
-    Classwide.scale = 1 + count % 2
+def once(change, when=5):
+    return lambda net, count: change(net) if count == when else None
 
 
-class Classwide(nn.HybridBlock):
-    scale = 1
+CHANGES = {
+    "attribute": (with_scaled, lambda net, count: setattr(
+        net[0], "scale", 1 + count % 3)),
+    "dropout": (
+        lambda: chain(nn.Dense(20), nn.Dropout(0.5), nn.Dense(10)),
+        lambda net, count: setattr(net[1], "_rate", count % 2 * 0.5)),
+    "batch norm": (
+        lambda: chain(nn.Conv2D(4, 5, use_bias=False), nn.BatchNorm(),
+                      nn.Activation("relu"), nn.Dense(10)),
+        lambda net, count: net[1]._kwargs.update(
+            use_global_stats=count % 2 == 1)),
+    "attribute of a dictionary": (
+        before_dense(lambda self, F, X: X * self.settings.scale,
+                     settings=Settings),
+        lambda net, count: setattr(
+            net[0].settings, "scale", 1 + count % 3)),
+    "rate of a parameter": (
+        lambda: chain(ByItsRate(), nn.Dense(10)),
+        lambda net, count: setattr(net[0].weight, "lr_mult", 1 + count % 3)),
+    "class": (
+        lambda: chain(Classwide(), nn.Dense(10)),
+        lambda net, count: setattr(Classwide, "scale", 1 + count % 2)),
+    "frozen": (two_dense, once(frozen, 20)),
+    "layer added inside": (with_scaled, once(
+        lambda net: net[0].inner.add(nn.Activation("tanh")))),
+    "hook": (with_scaled, once(lambda net: with_hook(net[-1]))),
+    "hybridized": (with_scaled, once(lambda net: net.hybridize())),
+    "initialised again": (two_dense, once(
+        lambda net: net.initialize(init.Xavier(), force_reinit=True))),
+    "moved": (two_dense, once(
+        lambda net: net.collect_params().reset_ctx(mx.cpu()))),
+}
 
-    def hybrid_forward(self, F, X):
-        return X * self.scale
 
-
+@pytest.mark.slow
 @pytest.mark.parametrize("how_often", ["within", "between"])
-@pytest.mark.parametrize(("make", "change"), [
-    (lambda: chain(Scaled(), nn.Dense(10)), set_scale),
-    (lambda: chain(nn.Dense(20), nn.Dropout(0.5), nn.Dense(10)), set_dropout),
-    (lambda: chain(nn.Conv2D(4, 5, use_bias=False), nn.BatchNorm(),
-                   nn.Activation("relu"), nn.Dense(10)), set_norm),
-    (lambda: chain(nn.Dense(20), nn.Dense(10)), freeze),
-    (lambda: chain(Scaled(), nn.Dense(10)), add_inside),
-    (lambda: chain(Scaled(), nn.Dense(10)), hook),
-    (lambda: chain(Scaled(), nn.Dense(10)), hybridize),
-    (lambda: chain(nn.Dense(20), nn.Dense(10)), initialise_again),
-    (lambda: chain(nn.Dense(20), nn.Dense(10)), move),
-    (lambda: chain(WithSettings(), nn.Dense(10)), set_settings),
-    (lambda: chain(ByItsRate(), nn.Dense(10)), set_rate),
-    (lambda: chain(Classwide(), nn.Dense(10)), one_class)])
-def test_what_the_reader_changes_counts(make, change, how_often):
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_the_reader_changes_counts(name, how_often):
     """At the next batch, or at the next call, as by the book's loop."""
+    make, change = CHANGES[name]
+
     def changing(how):
         def run(net, train_iter, test_iter, batch_size, trainer, *rest):
             if how_often == "within":
-                how(net, Changing(train_iter, lambda count: change(
-                    net, count)), test_iter, batch_size, trainer, *rest)
+                how(net, Changing(train_iter, functools.partial(change, net)),
+                    test_iter, batch_size, trainer, *rest)
                 return
             for count in (0, 5, 20, 21):
                 change(net, count)
@@ -675,37 +553,32 @@ def test_what_the_reader_changes_counts(make, change, how_often):
                     mx.cpu(), 1)
         return run
 
-    _, theirs, they_saw = train(changing(original().train_ch5), make)
-    _, ours, we_saw = train(changing(d2l.train_ch5), make)
-    assert we_saw == they_saw
-    assert_close(ours, theirs)
+    assert_trains_as_by_the_book(make, changing)
 
 
 def test_a_layer_is_added_between_two_trainings():
-    def twice(how):
+    def adding(how):
         def run(net, train_iter, test_iter, batch_size, trainer, ctx, n):
             how(net, train_iter, test_iter, batch_size, trainer, ctx, 1)
             net.add(nn.Dense(10))
             net.initialize(init.Xavier())
-            trainer = gluon.Trainer(net.collect_params(), "sgd",
-                                    {"learning_rate": 0.01})
-            how(net, train_iter, test_iter, batch_size, trainer, ctx, 1)
+            how(net, train_iter, test_iter, batch_size, sgd(net), ctx, 1)
         return run
 
-    def make():
-        return chain(nn.Dense(20, activation="relu"))
-
-    _, theirs, _ = train(twice(original().train_ch5), make)
-    net, ours, _ = train(twice(d2l.train_ch5), make)
+    net = assert_trains_as_by_the_book(
+        lambda: chain(nn.Dense(20, activation="relu")), adding)
     assert len(net) == 2
-    assert_close(ours, theirs)
 
 
 def test_parts_of_one_prefix_are_measured():
     """Gluon cannot collect their parameters, and so has no trainer."""
-    net = one_prefix()
-    for part in net:
+    net = nn.HybridSequential()
+    for in_units in (784, 10):
+        part = nn.HybridSequential(prefix="part_")
+        with part.name_scope():
+            part.add(nn.Dense(10, in_units=in_units))
         part.initialize(init.Xavier())
+        net.add(part)
     X, y = nd.random.uniform(shape=(8, 1, 28, 28)), nd.zeros(8)
     assert d2l.evaluate_accuracy([(X, y)], net) == original(
         ).evaluate_accuracy([(X, y)], net, mx.cpu())
@@ -743,21 +616,25 @@ def attributes(net):
     return found
 
 
+def every_use(net, X, y):
+    """What calls the network for a reader."""
+    return (lambda: d2l.train_ch5(net, [(X, y)], [(X, y)], 4,
+                                  sgd(net, 1e-3), mx.cpu(), 1),
+            lambda: d2l.evaluate_accuracy([(X, y)], net),
+            lambda: d2l.predict(net, [(X, y)]))
+
+
 @pytest.mark.filterwarnings("ignore:The loss rests")
 @pytest.mark.parametrize("name", SIDES)
 def test_the_network_that_comes_out_is_the_one_that_went_in(name, tmp_path):
     X = nd.random.uniform(shape=(4, 1, SIDES[name], SIDES[name]))
-    y = nd.array([0, 1, 2, 3])
     net = getattr(models, name)()
     net.initialize(init.Xavier())
     net(X)
     before, symbol = attributes(net), net(mx.sym.var("data")).tojson()
     variables = {p: p._var for p in net.collect_params().values()}
-    trainer = gluon.Trainer(net.collect_params(), "sgd",
-                            {"learning_rate": 1e-3})
-    d2l.train_ch5(net, [(X, y)], [(X, y)], 4, trainer, mx.cpu(), 1)
-    d2l.evaluate_accuracy([(X, y)], net)
-    d2l.predict(net, [(X, y)])
+    for use in every_use(net, X, nd.array([0, 1, 2, 3])):
+        use()
     assert attributes(net) == before
     assert {p: p._var for p in net.collect_params().values()} == variables
     assert not net._active
@@ -790,27 +667,13 @@ def test_the_network_that_comes_out_is_the_one_that_went_in(name, tmp_path):
                                rtol=1e-3, atol=1e-4)
 
 
-def test_lenet_is_exported_with_its_own_operators(tmp_path):
-    net, _, _ = train(d2l.train_ch5, models.lenet, 1)
-    net.hybridize()
-    net(nd.ones((2, 1, 28, 28)))
-    net.export(str(tmp_path / "net"))
-    saved = json.loads((tmp_path / "net-symbol.json").read_text())
-    assert sum(node["op"] != "null" for node in saved["nodes"]) == 11
-
-
 def test_another_image_size_names_the_readers_layer():
     net, _, _ = train(d2l.train_ch5, models.lenet, 1)
-    larger = [(nd.ones((4, 1, 32, 32)), nd.zeros(4))]
-    trainer = gluon.Trainer(net.collect_params(), "sgd")
-    for call in (lambda: d2l.train_ch5(net, larger, larger, 4, trainer,
-                                       mx.cpu(), 1),
-                 lambda: d2l.evaluate_accuracy(larger, net),
-                 lambda: d2l.predict(net, larger)):
+    for use in every_use(net, nd.ones((4, 1, 32, 32)), nd.zeros(4)):
         with pytest.raises(ValueError, match=(
                 r"the network does not take a batch of shape \(4, 1, 32, "
                 r"32\)")) as caught:
-            call()
+            use()
         assert "\n" not in str(caught.value)
         assert ("layer 4 Dense(256 -> 120, Activation(sigmoid)) says: Shape "
                 "inconsistent, Provided = [120,256], inferred "
@@ -836,24 +699,10 @@ def test_dropout_is_on_where_the_reader_asks_for_it():
 
 # --- errors of the reader's own ---------------------------------------------
 
-class Bare(nn.HybridBlock):
+def raising(kind, *arguments):
     def hybrid_forward(self, F, X):
-        raise ValueError
-
-
-class Told(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        raise ValueError("alpha must be > 0")
-
-
-class Typed(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        return X.no_such_method()
-
-
-class OfMXNet(nn.HybridBlock):
-    def hybrid_forward(self, F, X):
-        raise mx.base.MXNetError("the reader's own")
+        raise kind(*arguments)
+    return lambda: block(hybrid_forward)
 
 
 class Indexed(nn.Block):
@@ -861,24 +710,21 @@ class Indexed(nn.Block):
         return {}["key"]
 
 
-@pytest.mark.parametrize(("block", "kind", "message"), [
-    (Bare, ValueError, ""), (Told, ValueError, "alpha must be > 0"),
-    (Typed, AttributeError, "no_such_method"),
-    (OfMXNet, mx.base.MXNetError, "the reader's own"),
+@pytest.mark.parametrize(("make", "kind", "message"), [
+    (raising(ValueError), ValueError, ""),
+    (raising(ValueError, "alpha must be > 0"), ValueError,
+     "alpha must be > 0"),
+    (lambda: block(lambda self, F, X: X.no_such_method()), AttributeError,
+     "no_such_method"),
+    (raising(mx.base.MXNetError, "the reader's own"), mx.base.MXNetError,
+     "the reader's own"),
     (Indexed, KeyError, "key")])
-def test_errors_of_the_readers_forward_are_passed_on(block, kind, message):
-    X, y = nd.ones((4, 1, 28, 28)), nd.zeros(4)
-    net = nn.Sequential()
-    if block is not Indexed:
-        net = nn.HybridSequential()
-    net.add(block(), nn.Dense(10))
+def test_errors_of_the_readers_forward_are_passed_on(make, kind, message):
+    net = nn.Sequential() if make is Indexed else nn.HybridSequential()
+    net.add(make(), nn.Dense(10))
     net.initialize()
-    trainer = gluon.Trainer(net.collect_params(), "sgd")
-    for call in (lambda: d2l.train_ch5(net, [(X, y)], [(X, y)], 4, trainer,
-                                       mx.cpu(), 1),
-                 lambda: d2l.evaluate_accuracy([(X, y)], net),
-                 lambda: d2l.predict(net, [(X, y)])):
+    for use in every_use(net, nd.ones((4, 1, 28, 28)), nd.zeros(4)):
         with pytest.raises(kind) as caught:
-            call()
+            use()
         assert type(caught.value) is kind and message in str(caught.value)
         assert caught.traceback[-1].path.name == "test_any_network.py"

@@ -135,52 +135,50 @@ def with_nan():
     return nd.array(X)
 
 
-HOT = np.eye(10, dtype="float32")[arrays()[1][:16]]
+# Labels of 16 images that are refused, and what is said.
+LABELS = {
+    "one-hot": (np.eye(10, dtype="float32")[arrays()[1][:16]],
+                r"\(16, 10\).*\(16,\): labels.argmax\(axis=1\)"),
+    "fewer": (np.zeros(15), "16 images and 15 labels"),
+    "one": (np.zeros(1), "16 images and 1 labels"),
+    "a row": (np.zeros((1, 16)), r"labels.reshape\(\(-1,\)\)"),
+    "(n, 1, 1)": (np.zeros((16, 1, 1)), r"\(16, 1, 1\).*labels.reshape"),
+    "maps": (np.zeros((16, 28, 28)), r"\(16, 28, 28\)"),
+    "fraction": ([0.5] * 16, "label 0 is 0.5, which is no class"),
+    "NaN": ([np.nan] * 16, "label 0 is nan, which is no class"),
+    "infinite": ([np.inf] * 16,
+                 "label 0 is inf, which is no class: .* 0 to 9"),
+    "negative": ([-1] * 16, "label 0 is -1.0, which is no class"),
+    "1 to 10": (np.arange(16) % 10 + 1,
+                "label 9 is 10.0, which is no class: .* 0 to 9"),
+}
+FLOATS = nd.ones((16, 1, 28, 28))
 REFUSED = {
-    "one-hot": (one(y=nd.array(HOT)), ValueError,
-                r"\(16, 10\).*\(16,\): y.argmax\(axis=1\)"),
+    **{f"labels, {name}": (one(y=nd.array(labels)), ValueError, message)
+       for name, (labels, message) in LABELS.items()},
     "one-hot, our loader": (
         lambda: d2l.load_data_fashion_mnist(16, one_hot=True, num_train=32,
                                             num_test=16)[1],
-        ValueError, r"y.argmax\(axis=1\)"),
-    "fewer labels": (one(y=nd.zeros(15)), ValueError,
-                     "16 images and 15 labels"),
-    "one label": (one(y=nd.zeros(1)), ValueError, "16 images and 1 labels"),
-    "a row of labels": (one(y=nd.zeros((1, 16))), ValueError,
-                        r"y.reshape\(\(-1,\)\)"),
-    "labels (n, 1, 1)": (one(y=nd.zeros((16, 1, 1))), ValueError,
-                         r"\(16, 1, 1\).*y.reshape"),
-    "maps of labels": (one(y=nd.zeros((16, 28, 28))), ValueError,
-                       r"\(16, 28, 28\)"),
-    "fraction": (one(y=nd.array([0.5] * 16)), ValueError,
-                 "label 0.5 is no class"),
-    "NaN": (one(y=nd.array([np.nan] * 16)), ValueError,
-            "label nan is no class"),
-    "infinite": (one(y=nd.array([np.inf] * 16)), ValueError,
-                 "label inf is no class: .* 0 to 9"),
-    "negative": (one(y=nd.array([-1] * 16)), ValueError,
-                 "label -1 is no class"),
-    "1 to 10": (one(y=nd.arange(16) % 10 + 1), ValueError,
-                "label 10 is no class: .* 0 to 9"),
+        ValueError, r"labels.argmax\(axis=1\)"),
     "labels of text": (one(y=["coat"] * 16), TypeError, "labels are <U4"),
-    "bytes": (one(nd.ones((16, 1, 28, 28), dtype="uint8")), TypeError,
+    "bytes": (one(FLOATS.astype("uint8")), TypeError,
               r"images are uint8.*X.astype\('float32'\) / 255"),
     "NumPy bytes": (one(np.ones((16, 1, 28, 28), "uint8")), TypeError,
                     r"images are uint8.*X.astype\('float32'\) / 255"),
     "images of text": (one("coat"), TypeError, r"a str; .* nd.array\(X\)"),
     "NaN in images": (one(with_nan()), ValueError, r"images .*\(NaN\)"),
-    "no pair": ([nd.ones((16, 1, 28, 28))], TypeError,
+    "no pair": ([FLOATS], TypeError,
                 r"a batch is a NDArray; wanted is a pair \(images, labels\)"),
-    "an array": (nd.ones((2, 1, 28, 28)), TypeError, "a batch is a NDArray"),
-    "arrays, no batches": ((nd.ones((2, 1, 28, 28)), nd.zeros(2)), TypeError,
+    "an array": (FLOATS, TypeError, "a batch is a NDArray"),
+    "arrays, no batches": ((FLOATS, nd.zeros(2)), TypeError,
                            "a batch is a NDArray"),
     "three": ([(*one()[0], nd.arange(16))], TypeError, "a tuple of 3"),
     "a data set": (gluon.data.ArrayDataset(*arrays()), ValueError,
                    "labels are of shape"),
     "no label": (mx.io.NDArrayIter(arrays()[0], batch_size=16), TypeError,
                  "1 arrays of data and 0 of labels"),
-    "another type": (one(nd.ones((16, 1, 28, 28), dtype="float64")),
-                     ValueError, r"float64.*X.astype\('float32'\)"),
+    "another type": (one(FLOATS.astype("float64")), ValueError,
+                     r"float64.*X.astype\('float32'\)"),
     "another size": (one(nd.ones((16, 1, 32, 32))), ValueError,
                      r"does not take a batch of shape \(16, 1, 32, 32\)"),
 }
@@ -305,9 +303,9 @@ def test_a_generator_is_used_up_by_one_epoch():
 
 @pytest.mark.parametrize(("labels", "predictions", "message"), [
     ([[0], [1]], [0, 1], None), ([0.0, 1.0], [0, 1], None),
-    ([0.5, 1], [0, 1], "label 0.5 is no class"),
-    ([0, 1], [0, np.nan], "label nan is no class"),
-    ([0, 3], [0, 1], "0 to 2"), ([0, -1], [0, 1], "label -1"),
+    ([0.5, 1], [0, 1], "label 0 is 0.5, which is no class"),
+    ([0, 1], [0, np.nan], "label 1 is nan, which is no class"),
+    ([0, 3], [0, 1], "0 to 2"), ([0, -1], [0, 1], "label 1 is -1"),
     ([0, 1], [0], "2 labels and 1 predictions"),
     (np.eye(2), [0, 1], "argmax")])
 def test_confusion_matrix_takes_the_same_labels(labels, predictions, message):

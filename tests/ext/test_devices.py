@@ -1,10 +1,15 @@
-"""GPUs: NVIDIA's driver and the build of MXNet decide; here they are fakes."""
+"""Devices, settings and seeds.
+
+NVIDIA's driver and the build of MXNet decide on GPUs; here they are fakes.
+"""
 from __future__ import annotations
 
 import ctypes
+import random
 import types
 
 import mxnet as mx
+import numpy as np
 import pytest
 from mxnet import nd
 
@@ -66,19 +71,15 @@ def machine(monkeypatch):
     devices._tell.cache_clear()
 
 
-@pytest.mark.parametrize("driver, cuda, usable, said", [
+@pytest.mark.parametrize(("driver", "cuda", "usable", "said"), [
     (None, False, [], ""),
     (None, True, [], ""),
     (Driver(), True, [], ""),
     (Driver((8, 0), error=100), True, [], ""),  # no device
-    (Driver((7, 5)), False, [], NO_CUDA),
-    (Driver((7, 5)), True, [0], ""),
-    (Driver((8, 9)), False, [], NO_CUDA),
-    (Driver((8, 9)), True, [0], ""),
-    (Driver((9, 0)), False, [], NO_CODE.format(0) + "9.0"),
-    (Driver((9, 0)), True, [], NO_CODE.format(0) + "9.0"),
-    (Driver((12, 0)), False, [], NO_CODE.format(0) + "12.0"),
-    (Driver((12, 0)), True, [], NO_CODE.format(0) + "12.0"),
+    *((Driver(old), cuda, [0] if cuda else [], "" if cuda else NO_CUDA)
+      for old in ((7, 5), (8, 9)) for cuda in (False, True)),
+    *((Driver(new), cuda, [], NO_CODE.format(0) + f"{new[0]}.0")
+      for new in ((9, 0), (12, 0)) for cuda in (False, True)),
     (Driver((8, 6), (12, 0)), True, [0], ""),
     (Driver((8, 6), (12, 0)), False, [], NO_CUDA),
     (Driver((12, 0), (8, 6)), True, [1], NO_CODE.format(0) + "12.0"),
@@ -97,3 +98,41 @@ def test_gpus_are_used_where_mxnet_has_code_for_them(
 def test_mxnets_own_reason_is_one_line(machine):
     machine(Driver(*[(8, 0)] * 8), cuda=True)
     assert devices.why_not(devices.gpus()[7]) == "CUDA: out of memory"
+
+
+@pytest.mark.skipif(mx.runtime.Features().is_enabled("CUDA"),
+                    reason="this MXNet was built for GPUs")
+def test_no_gpu_is_no_error():
+    assert d2l.try_gpu() == mx.cpu()
+
+
+# --- settings and seeds -----------------------------------------------------
+
+PAIR = {"book": {"lr": 0.1, "epochs": 5}, "quick": {"lr": 0.2, "epochs": 1}}
+
+
+@pytest.mark.parametrize(("variable", "device", "profile"), [
+    ("", mx.cpu(), "quick"), ("", mx.gpu(), "book"),
+    ("quick", mx.gpu(), "quick"), ("book", mx.cpu(), "book")])
+def test_hardware_chooses_unless_the_environment_does(
+        monkeypatch, variable, device, profile):
+    monkeypatch.setenv("D2LZH_PROFILE", variable)
+    monkeypatch.setattr(devices, "try_gpu", lambda: device)
+    assert vars(d2l.settings(**PAIR)) == {"profile": profile, **PAIR[profile]}
+
+
+def test_wrong_profile_and_unequal_settings_are_refused(monkeypatch):
+    monkeypatch.setenv("D2LZH_PROFILE", "fast")
+    with pytest.raises(ValueError, match=r"'fast'.*book, quick"):
+        d2l.settings(**PAIR)
+    with pytest.raises(ValueError, match=r"only one has \['lr'\]"):
+        d2l.settings(book={"lr": 1}, quick={})
+
+
+def test_seed_repeats_all_three_generators():
+    def draw():
+        d2l.seed(3)
+        return (random.random(), np.random.rand(),
+                mx.nd.random.uniform(shape=2).asnumpy().tolist())
+
+    assert draw() == draw()

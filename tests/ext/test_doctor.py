@@ -1,7 +1,6 @@
 """The report on the environment, and what it says of what is wrong."""
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +12,8 @@ from interpreter import ROOT
 import d2lzh_ext as d2l
 from d2lzh_compat import openmp
 from d2lzh_ext import devices, doctor
+from d2lzh_ext.files import fetch
 from d2lzh_ext.files.fetch import FASHION_MNIST
-
-fetch = importlib.import_module("d2lzh_ext.files.fetch")
 
 
 @pytest.fixture
@@ -28,10 +26,14 @@ def no_data(monkeypatch, tmp_path):
     return tmp_path / "cache" / "fashion-mnist"
 
 
+def run(command, **environment):
+    return subprocess.run([sys.executable, "-m", "d2lzh_ext", command],
+                          cwd=ROOT, text=True, capture_output=True,
+                          env=environment or None)
+
+
 def test_the_command():
-    done = subprocess.run(
-        [sys.executable, "-m", "d2lzh_ext", "doctor"], cwd=ROOT, text=True,
-        capture_output=True)
+    done = run("doctor")
     assert done.stderr == ""
     lines = done.stdout.splitlines()
     names = [line[:14].strip() for line in lines if line[:1].strip()]
@@ -43,9 +45,7 @@ def test_the_command():
 
 
 def test_its_usage():
-    done = subprocess.run(
-        [sys.executable, "-m", "d2lzh_ext", "patient"], cwd=ROOT, text=True,
-        capture_output=True)
+    done = run("patient")
     assert done.returncode == 1
     assert done.stderr.startswith("Usage: python -m d2lzh_ext doctor")
 
@@ -55,10 +55,7 @@ def test_a_missing_mxnet_is_one_line(tmp_path):
     (tmp_path / "mxnet.py").write_text(
         "raise ModuleNotFoundError(\"No module named 'mxnet'\", "
         "name='mxnet')\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "d2lzh_ext", "doctor"], cwd=ROOT, text=True,
-        capture_output=True,
-        env={"PYTHONPATH": str(tmp_path), "D2LZH_HOOK": "0"})
+    done = run("doctor", PYTHONPATH=str(tmp_path), D2LZH_HOOK="0")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("MXNet is not installed. Install it with `pip")
@@ -109,10 +106,13 @@ def test_memory_of_a_container(monkeypatch, limit, usage, free):
     assert doctor.available_memory() == free
 
 
-def test_a_gpu_that_cannot_be_used_is_named_once(monkeypatch, capsys):
-    monkeypatch.setattr(
-        devices, "gpus", lambda: [devices.GPU(0, "NVIDIA L4", (8, 9))])
+def with_gpu(monkeypatch, *gpus):
+    monkeypatch.setattr(devices, "gpus", lambda: list(gpus))
     devices._tell.cache_clear()
+
+
+def test_a_gpu_that_cannot_be_used_is_named_once(monkeypatch, capsys):
+    with_gpu(monkeypatch, devices.GPU(0, "NVIDIA L4", (8, 9)))
     assert [d2l.try_gpu(), d2l.try_gpu()] == [mx.cpu()] * 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("There is a GPU, but MXNet cannot use it: this "
@@ -122,15 +122,14 @@ def test_a_gpu_that_cannot_be_used_is_named_once(monkeypatch, capsys):
 
 
 def test_a_gpu_that_is_too_new_has_no_cure(monkeypatch):
-    monkeypatch.setattr(
-        devices, "gpus", lambda: [devices.GPU(0, "NVIDIA H100", (9, 0))])
+    with_gpu(monkeypatch, devices.GPU(0, "NVIDIA H100", (9, 0)))
     assert doctor._gpu() == (
         "GPU", "no wheel of MXNet 1.9.1 has code for NVIDIA H100 (compute "
         "capability 9.0); the CPU is used", "")
 
 
 def test_without_a_gpu_nothing_is_said(monkeypatch, capsys):
-    monkeypatch.setattr(devices, "gpus", list)
+    with_gpu(monkeypatch)
     assert d2l.try_gpu() == mx.cpu()
     assert capsys.readouterr().err == ""
     assert doctor._gpu() == ("GPU", "none", "")

@@ -5,7 +5,11 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-SCRIPTS = 40
+import pytest
+
+# Where MXNet gives NumPy's memory back (see d2lzh_ext.data.numpy_view), a
+# third of them abort: so many end well by chance once in 200 times.
+SCRIPTS = 12
 
 # Ends while the engine has yet to work on its batches, and to free them.
 SCRIPT = """
@@ -35,12 +39,13 @@ def end(number: int) -> tuple[int, list[str]]:
     """Run the script; its status, and its last line on standard error."""
     message = ["of the reader"] if number % 2 else []
     done = subprocess.run([sys.executable, "-c", SCRIPT, *message],
-                          text=True, capture_output=True, timeout=300)
+                          text=True, capture_output=True)
     assert done.stdout == ""
     assert "terminate called" not in done.stderr, done.stderr
     return done.returncode, done.stderr.splitlines()[-1:]
 
 
+@pytest.mark.slow
 def test_no_program_aborts_at_its_end() -> None:
     with ThreadPoolExecutor(2) as two:  # as many as the smallest machine
         ends = list(two.map(end, range(SCRIPTS)))

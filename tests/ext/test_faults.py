@@ -1,14 +1,12 @@
 """What goes wrong, what is said, and what is left: see docs/faults.md."""
 from __future__ import annotations
 
-import ast
 import os
 import re
 import signal
 import subprocess
 import sys
 import threading
-import time
 
 import mxnet as mx
 import numpy as np
@@ -29,11 +27,10 @@ def test_every_row_of_the_table_is_a_test():
                       re.MULTILINE)
     assert len(rows) > 20
     assert page.count("\n| ") == len(rows) + 1  # the table's head
-    for module, name in rows:
-        (path,) = (ROOT / "tests").rglob(f"{module}.py")
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        assert name in {node.name for node in ast.walk(tree) if isinstance(
-            node, ast.FunctionDef)}, name
+    tests = {(path.stem, name) for path in (ROOT / "tests").rglob("test_*.py")
+             for name in re.findall(r"^def (test_\w+)", path.read_text(
+                 encoding="utf-8"), re.MULTILINE)}
+    assert set(rows) - tests == set()
 
 
 def small_net():
@@ -42,44 +39,41 @@ def small_net():
     return net
 
 
-def train(net, X, y, num_epochs=1):
+def train(net, batches, num_epochs=1, test=None, **arguments):
     trainer = gluon.Trainer(net.collect_params(), "sgd",
-                            {"learning_rate": 0.1})
-    return d2l.train_ch5(net, [(X, y)], [(X, y)], len(X), trainer, mx.cpu(),
-                         num_epochs)
+                            {"learning_rate": 0.01})
+    return d2l.train_ch5(net, batches, test or batches, 64, trainer,
+                         mx.cpu(), num_epochs, **arguments)
 
 
 def images(shape=(4, 1, 28, 28), dtype="float32"):
     return nd.ones(shape, dtype=dtype)
 
 
-LABELS = [0, 1, 2, 3]
+LABELS = nd.array([0, 1, 2, 3])
 
 
 @pytest.mark.parametrize("label", [10, -1, 1.5, float("nan")])
 def test_labels_out_of_range(label):
-    with pytest.raises(ValueError, match=rf"label {label:g} is no class: "
-                       "labels must be whole numbers from 0"):
-        train(small_net(), images(), nd.array([0, 1, label, 2]))
+    with pytest.raises(ValueError, match=rf"label 2 is {label:.1f}, which "
+                       "is no class: labels must be whole numbers from 0"):
+        train(small_net(), [(images(), nd.array([0, 1, label, 2]))])
 
 
 def test_labels_out_of_range_later_on():
-    net = small_net()
-    good, bad = nd.array(LABELS), nd.array([0, 0, 0, 11])
-    trainer = gluon.Trainer(net.collect_params(), "sgd")
-    with pytest.raises(ValueError, match=r"label 11 is no class.* 0 to 9"):
-        d2l.train_ch5(net, [(images(), good), (images(), bad)], [], 4,
-                      trainer, mx.cpu(), 1)
+    bad = nd.array([0, 0, 0, 11])
+    with pytest.raises(ValueError, match=r"is 11.0, which is .* 0 to 9"):
+        train(small_net(), [(images(), LABELS), (images(), bad)])
 
 
 def test_fewer_labels_than_images():
     with pytest.raises(ValueError, match="4 images and 3 labels"):
-        train(small_net(), images(), nd.array(LABELS[:3]))
+        train(small_net(), [(images(), LABELS[:3])])
 
 
 def test_images_of_bytes():
     with pytest.raises(TypeError, match=r"images are uint8.*/ 255"):
-        train(small_net(), images(dtype="uint8"), nd.array(LABELS))
+        train(small_net(), [(images(dtype="uint8"), LABELS)])
 
 
 @pytest.mark.parametrize(("shape", "reason"), [
@@ -87,23 +81,24 @@ def test_images_of_bytes():
 def test_images_of_the_wrong_shape(shape, reason):
     with pytest.raises(ValueError, match=rf"does not take a batch of shape "
                        rf"{re.escape(str(shape))}: .*{reason}"):
-        train(small_net(), images(shape), nd.array(LABELS))
+        train(small_net(), [(images(shape), LABELS)])
 
 
-def test_a_plain_block_names_the_shape_as_well():
+def plain_net():
     net = gluon.nn.Sequential()
     net.add(gluon.nn.Conv2D(6, 5), gluon.nn.Dense(10))
     net.initialize()
-    net(images())
-    with pytest.raises(ValueError, match=r"take a batch of shape \(4, 28"):
-        train(net, images((4, 28, 28)), nd.array(LABELS))
+    return net
 
 
-def test_channels_that_the_network_does_not_know():
-    net = small_net()
+@pytest.mark.parametrize(("make", "shape"), [
+    (small_net, (4, 3, 28, 28)), (plain_net, (4, 28, 28))])
+def test_channels_that_the_network_does_not_know(make, shape):
+    net = make()
     net(images())
-    with pytest.raises(ValueError, match="does not take a batch"):
-        train(net, images((4, 3, 28, 28)), nd.array(LABELS))
+    with pytest.raises(ValueError, match=rf"does not take a batch of shape "
+                       rf"{re.escape(str(shape))}"):
+        train(net, [(images(shape), LABELS)])
 
 
 def test_a_batch_larger_than_the_set():
@@ -113,19 +108,18 @@ def test_a_batch_larger_than_the_set():
     assert [X.shape[0] for X, _ in train_iter] == [100]
 
 
-class Interrupted:
-    """A loader that is interrupted in the third epoch."""
+class Interrupting:
+    """Batches, and something that is done amid those of one epoch."""
 
-    def __init__(self, batches):
-        self.batches, self.epoch = batches, 0
+    def __init__(self, batches, epoch, interrupt):
+        self.batches, self.epoch, self.interrupt = batches, epoch, interrupt
 
     def __iter__(self):
-        self.epoch += 1
-        yield self.batches[0]
-        if self.epoch == 3:
-            signal.raise_signal(signal.SIGINT)
-            time.sleep(10)
-        yield from self.batches[1:]
+        self.epoch -= 1
+        for i, batch in enumerate(self.batches):
+            if i == 1 and not self.epoch:
+                self.interrupt()
+            yield batch
 
 
 @pytest.fixture
@@ -137,36 +131,27 @@ def control_c():
 
 
 def test_control_c_leaves_network_and_history(control_c, capsys):
-    net = small_net()
-    trainer = gluon.Trainer(net.collect_params(), "sgd",
-                            {"learning_rate": 0.1})
-    batches = [(images(), nd.array(LABELS))] * 3
+    net, batches = small_net(), [(images(), LABELS)] * 3
     with pytest.raises(KeyboardInterrupt):
-        d2l.train_ch5(net, Interrupted(batches), batches, 4, trainer,
-                      mx.cpu(), 5)
+        train(net, Interrupting(batches, 3, lambda: signal.raise_signal(
+            signal.SIGINT)), 5, test=batches)
     assert "interrupted after 2 whole epochs" in capsys.readouterr().out
     history = d2l.last_history()
     assert len(history.loss) == len(history.test_acc) == 2
     assert np.isfinite(net(images()).asnumpy()).all()
-    # And it goes on.
-    again = d2l.train_ch5(net, batches, batches, 4, trainer, mx.cpu(), 1)
-    assert len(again.loss) == 1
+    assert len(train(net, batches).loss) == 1  # and it goes on
 
 
 @pytest.mark.filterwarnings("ignore:The loss rests")
-def test_control_c_in_the_midst_of_a_batch(control_c):
+def test_control_c_in_the_midst_of_a_batch(control_c, monkeypatch):
     """A signal from outside, at no moment of the test's choice."""
     net = small_net()
-    trainer = gluon.Trainer(net.collect_params(), "sgd",
-                            {"learning_rate": 0.01})
     train_iter, test_iter = d2l.load_data_fashion_mnist(
         64, num_train=2000, num_test=100)
-    timer = threading.Timer(3, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
-        d2l.train_ch5(net, train_iter, test_iter, 64, trainer, mx.cpu(),
-                      300)
-    timer.join()
+        train(net, Interrupting(train_iter, 2, timer.start), 10**6,
+              test=test_iter)
     finished = len(d2l.last_history().loss)
     assert finished == len(d2l.last_history().seconds) > 0
     assert 0 <= d2l.evaluate_accuracy(test_iter, net) <= 1
@@ -179,6 +164,14 @@ def written(path, net=None):
     net(images())
     net.save_parameters(str(path))
     return net
+
+
+def assert_not_loaded(path, message):
+    net = small_net()
+    before = net(images()).asnumpy()
+    with pytest.raises(d2l.ParameterError, match=message):
+        d2l.load_parameters(net, path)
+    assert (net(images()).asnumpy() == before).all()
 
 
 def test_parameters_of_this_network(tmp_path):
@@ -206,25 +199,17 @@ def test_parameters_of_another_network(tmp_path, other, difference):
     other = other()
     other.initialize()
     written(tmp_path / "p", other)
-    net = small_net()
-    before = net(images()).asnumpy()
-    with pytest.raises(d2l.ParameterError, match=difference):
-        d2l.load_parameters(net, tmp_path / "p")
-    assert (net(images()).asnumpy() == before).all()
+    assert_not_loaded(tmp_path / "p", difference)
 
 
 def test_parameters_of_another_type(tmp_path):
     """As many bytes, but other numbers: nothing is set."""
-    net = written(tmp_path / "p")
+    written(tmp_path / "p")
     arrays = nd.load(str(tmp_path / "p"))
     last = list(arrays)[-1]
     arrays[last] = arrays[last].astype("int32")
-    nd.save(str(tmp_path / "q"), {key: array + 1 for key, array
-                                  in arrays.items()})
-    before = net(images()).asnumpy()
-    with pytest.raises(d2l.ParameterError, match=f"{last} is int32 in it"):
-        d2l.load_parameters(net, tmp_path / "q")
-    assert (net(images()).asnumpy() == before).all()
+    nd.save(str(tmp_path / "p"), arrays)
+    assert_not_loaded(tmp_path / "p", f"{last} is int32 in it")
 
 
 @pytest.mark.parametrize("deduplicate", [False, True])
@@ -306,29 +291,23 @@ def test_missing_parameters(tmp_path):
 def test_a_full_disk_while_a_checkpoint_is_written(tmp_path):
     """A limit on the size of files stands for the disk."""
     code = """
-import resource, sys
-import mxnet as mx
-from mxnet import gluon, nd
-import d2lzh_ext as d2l
-from d2lzh_ext import models
-net = models.lenet(); net.initialize()
-X, y = nd.ones((4, 1, 28, 28)), nd.array([0, 1, 2, 3])
-trainer = gluon.Trainer(net.collect_params(), 'sgd')
-def train(epochs):
-    d2l.train_ch5(net, [(X, y)], [(X, y)], 4, trainer, mx.cpu(), epochs,
-                  checkpoint=sys.argv[1])
-train(1)
-import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+import resource, signal, sys
+import d2lzh_ext
+from test_faults import LABELS, images, small_net, train
+batches = [(images(), LABELS)]
+train(small_net(), batches, checkpoint=sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
-    train(2)
+    train(small_net(), batches, 2, checkpoint=sys.argv[1])
 except OSError as error:
     sys.exit(f'{type(error).__name__}: {error}')
 """
     path = tmp_path / "run.npz"
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, str(path)], cwd=ROOT,
-        text=True, capture_output=True)
+        [sys.executable, "-W", "ignore", "-c", code, str(path)], text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True)
     assert done.returncode == 1, done
     (line,) = done.stderr.splitlines()
     assert re.fullmatch(
@@ -336,8 +315,5 @@ except OSError as error:
         rf"make room .*: '{path}'", line), line
     assert [file.name for file in tmp_path.iterdir()] == ["run.npz"]
     # The checkpoint of the first epoch is whole.
-    net = models.lenet()
-    net.initialize()
-    trainer = gluon.Trainer(net.collect_params(), "sgd")
-    notes = d2l.load_checkpoint(path, net, trainer)
-    assert len(notes["loss"]) == 1
+    history = train(small_net(), [(images(), LABELS)], checkpoint=path)
+    assert len(history.loss) == 1 and not history.resumed

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from mxnet import nd
 from mxnet.gluon import nn
+from PIL import Image
 
 import d2lzh_ext as d2l
 
@@ -34,6 +35,28 @@ def test_show_images_fills_the_grid(rows, columns):
     assert axes.shape == (rows, columns)
     assert [a.images[0].get_array().shape for a in axes.flat] == [
         (5, 6, 3)] * (rows * columns)
+
+
+COLOUR = np.random.RandomState(1).randint(0, 256, (4, 5, 3), np.uint8)
+
+
+@pytest.mark.parametrize("image", [
+    COLOUR, nd.array(COLOUR), COLOUR.astype("int16"), COLOUR / 255,
+    COLOUR.astype("float16"), COLOUR.transpose(2, 0, 1),
+    nd.array(COLOUR.transpose(2, 0, 1)) / 255, Image.fromarray(COLOUR)])
+def test_a_picture_is_drawn_as_it_is(image):
+    (axes,), = d2l.show_images([image], 1, 1)
+    drawn = np.asarray(axes.images[0].get_array(), float)
+    np.testing.assert_allclose(drawn * (255 if drawn.max() <= 1 else 1),
+                               COLOUR, atol=0.1)
+
+
+@pytest.mark.parametrize("image", [
+    np.ones((28, 28, 4)), np.ones((3, 4, 3)), np.full((4, 4, 3), 1.1)])
+def test_what_is_drawn_as_before(image):
+    (axes,), = d2l.show_images([image], 1, 1)
+    assert axes.images[0].get_array().shape == image.shape
+    assert (axes.images[0].get_array() == 1).all()
 
 
 def test_show_images_needs_enough_images():

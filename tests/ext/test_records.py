@@ -1,15 +1,12 @@
 """Records are read, and what is missing is said clearly."""
 from __future__ import annotations
 
-import importlib
 import json
 
 import pytest
 
 import d2lzh_ext as d2l
-
-# The function of this name hides its module.
-results = importlib.import_module("d2lzh_ext.records")
+from d2lzh_ext import records
 
 
 def test_a_record_has_its_provenance():
@@ -22,7 +19,7 @@ def test_an_unknown_record_names_those_there_are():
 
 
 def test_show_recorded(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(results, "FOLDER", tmp_path)
+    monkeypatch.setattr(records, "FOLDER", tmp_path)
     (tmp_path / "quick-seeds.json").write_text(json.dumps({
         "provenance": {"date": "2026-01-02", "cores": 2, "processor": "CPU",
                        "packages": {"mxnet": "1.9.1"}},

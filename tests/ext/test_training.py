@@ -4,7 +4,6 @@ from __future__ import annotations
 import math
 import re
 import sys
-import warnings
 import weakref
 
 import mxnet as mx
@@ -31,6 +30,13 @@ def start(net, lr=0.5, how=None):
     return gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": lr})
 
 
+def train(net, lr=0.5, num_epochs=3, data=None, how=None, train=None):
+    """By our loop, or by another."""
+    train_iter, test_iter = data or batches()
+    return (train or d2l.train_ch5)(net, train_iter, test_iter, 128, start(
+        net, lr, how), mx.cpu(), num_epochs)
+
+
 def relu_net():
     net = nn.HybridSequential()
     net.add(nn.Dense(64, activation="relu"), nn.Dense(10))
@@ -49,102 +55,72 @@ def numbers(printed):
             for line in rest]
 
 
+@pytest.mark.filterwarnings("ignore:The loss rests")  # LeNet's plateau
 @pytest.mark.parametrize("make", [relu_net, lenet])
 def test_same_seed_same_lines_as_the_books_loop(capsys, make):
-    train_iter, test_iter = batches()
-    net = make()
-    original().train_ch5(net, train_iter, test_iter, 128, start(net),
-                         mx.cpu(), 3)
+    train(make(), train=original().train_ch5)
     theirs = numbers(capsys.readouterr().out)
-    net = make()
-    trainer = start(net)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # LeNet has not left its plateau
-        history = d2l.train_ch5(net, train_iter, test_iter, 128, trainer,
-                                mx.cpu(), 3)
+    history = train(make())
     ours = numbers(capsys.readouterr().out)
     # On NumPy 2 the book's loop adds up in single precision.
     np.testing.assert_allclose(ours, theirs, atol=0.0011)
     assert [line[1] for line in ours] == [
         pytest.approx(x, abs=6e-5) for x in history.loss]
     assert len(history.seconds) == len(history.images_per_second) == 3
-    assert all(rate > 0 for rate in history.images_per_second)
-
-
-def test_history_counts_images_over_training_time():
-    train_iter, test_iter = batches()
-    net = relu_net()
-    history = d2l.train_ch5(net, train_iter, test_iter, 128, start(net),
-                            mx.cpu(), 1)
     # 2,000 images in less than the whole epoch, test included.
-    assert history.images_per_second[0] > 2000 / history.seconds[0]
-    history.plot()
+    assert all(rate > 2000 / seconds for rate, seconds in zip(
+        history.images_per_second, history.seconds))
 
 
 def test_a_plain_block_trains_as_well():
     net = nn.Sequential()
     net.add(nn.Dense(10))
-    train_iter, test_iter = batches()
-    history = d2l.train_ch5(net, train_iter, test_iter, 128,
-                            start(net, 0.1), mx.cpu(), 2)
+    history = train(net, 0.1, 2)
     assert history.loss[1] < history.loss[0] < math.log(10)
 
 
+class Spoilt:
+    """Batches of which the third of the second epoch is infinite."""
+
+    epoch = 0
+
+    def __iter__(self):
+        self.epoch += 1
+        for batch in range(1, 6):
+            bad = (self.epoch, batch) == (2, 3)
+            yield (nd.full((4, 1, 2, 2), float("inf") if bad else 1),
+                   nd.zeros(4, dtype="int32"))
+
+
 def test_non_finite_loss_names_epoch_batch_and_cure():
-    def spoilt(epoch_of_inf=2, batch_of_inf=3):
-        epoch = 0
-
-        class Batches:
-            def __iter__(self):
-                nonlocal epoch
-                epoch += 1
-                for batch in range(1, 6):
-                    X = nd.ones((4, 1, 2, 2))
-                    if (epoch, batch) == (epoch_of_inf, batch_of_inf):
-                        X[:] = float("inf")
-                    yield X, nd.zeros(4, dtype="int32")
-        return Batches()
-
-    net = nn.Dense(10)
+    test_iter = [(nd.ones((4, 1, 2, 2)), nd.zeros(4))]
     with pytest.raises(d2l.NonFiniteLossError) as caught:
-        d2l.train_ch5(net, spoilt(), [(nd.ones((4, 1, 2, 2)), nd.zeros(4))],
-                      4, start(net, 0.05), mx.cpu(), 3)
+        train(nn.Dense(10), 0.05, data=(Spoilt(), test_iter))
     message = str(caught.value)
     assert "inf in epoch 2, batch 3 of 5" in message
     assert "learning rate below 0.05" in message
 
 
 def test_too_large_a_rate_stops_the_run():
-    net = nn.Dense(10)
-    train_iter, test_iter = batches()
     with pytest.raises(d2l.NonFiniteLossError, match="in epoch 1, batch"):
-        d2l.train_ch5(net, train_iter, test_iter, 128, start(net, 1e38),
-                      mx.cpu(), 3)
+        train(nn.Dense(10), 1e38)
 
 
 def test_a_dead_run_is_named():
-    net = lenet()
-    train_iter, test_iter = batches(256)
     with pytest.warns(UserWarning, match=r"ln\(10\) = 2\.303"):
-        d2l.train_ch5(net, train_iter, test_iter, 128,
-                      start(net, 1e-6, init.Normal(1e-3)), mx.cpu(), 3)
+        train(lenet(), 1e-6, data=batches(256), how=init.Normal(1e-3))
 
 
 def test_a_run_that_learns_is_not_called_dead(recwarn):
-    net = relu_net()
-    train_iter, test_iter = batches()
-    d2l.train_ch5(net, train_iter, test_iter, 128, start(net, 0.1),
-                  mx.cpu(), 2)
+    train(relu_net(), 0.1, 2)
     assert [str(w.message) for w in recwarn
             if "rests" in str(w.message)] == []
 
 
 def test_empty_iterators_are_refused():
     net = relu_net()
-    trainer = start(net)
-    _, test_iter = batches(128)
     with pytest.raises(ValueError, match="nothing to train on"):
-        d2l.train_ch5(net, [], test_iter, 128, trainer, mx.cpu(), 1)
+        train(net, data=([], batches(128)[1]))
     with pytest.raises(ValueError, match="nothing to evaluate"):
         d2l.evaluate_accuracy([], net)
     with pytest.raises(ValueError, match="nothing to predict"):
@@ -152,24 +128,14 @@ def test_empty_iterators_are_refused():
 
 
 def test_accuracy_is_the_books_and_that_of_the_predictions():
-    net = relu_net()
-    train_iter, test_iter = batches()
-    d2l.train_ch5(net, train_iter, test_iter, 128, start(net, 0.1),
-                  mx.cpu(), 1)
+    net, (_, test_iter) = relu_net(), batches()
+    train(net, 0.1, 1)
     accuracy = d2l.evaluate_accuracy(test_iter, net)
     assert accuracy == pytest.approx(
         original().evaluate_accuracy(test_iter, net, mx.cpu()), abs=1e-6)
     labels, predictions = d2l.predict(net, test_iter, mx.cpu())
     assert labels.shape == predictions.shape == (500,)
     assert np.mean(labels == predictions) == pytest.approx(accuracy)
-
-
-def test_accuracy_over_several_devices():
-    net = relu_net()
-    devices = [mx.cpu(0), mx.cpu(1)]
-    net.initialize(init.Constant(0), ctx=devices)
-    X, y = nd.ones((6, 1, 2, 2)), nd.array([0, 0, 0, 1, 2, 3])
-    assert d2l.evaluate_accuracy([(X, y)], net, devices) == 0.5
 
 
 @pytest.mark.parametrize("setting, shown", [("1", True), ("0", False)])
@@ -183,8 +149,7 @@ def test_progress_bar_follows_the_environment(
 
 def test_no_progress_bar_where_nobody_watches(monkeypatch, capsys):
     monkeypatch.delenv("D2LZH_PROGRESS", raising=False)
-    monkeypatch.delitem(__import__("sys").modules, "ipykernel",
-                        raising=False)
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
     with progress([1, 2], "epoch 1") as bar:
         list(bar)
     assert capsys.readouterr().err == ""
@@ -211,7 +176,7 @@ def test_a_progress_bar_leaves_the_order_alone(monkeypatch, notebook):
 @pytest.mark.parametrize("several", [1, 3])
 def test_few_batches_wait_for_a_slow_network(monkeypatch, several):
     monkeypatch.setattr(
-        module, "_WAITING", several * 16 * 48 * 48 * 4)
+        module, "_MAX_QUEUED_BYTES", several * 16 * 48 * 48 * 4)
     waiting, most = [], 0
 
     class Batches:
@@ -227,7 +192,5 @@ def test_few_batches_wait_for_a_slow_network(monkeypatch, several):
     net = nn.HybridSequential()
     net.add(nn.Conv2D(32, 3), nn.Conv2D(32, 3), nn.GlobalAvgPool2D(),
             nn.Dense(10))
-    net.initialize()
-    trainer = gluon.Trainer(net.collect_params(), "sgd")
-    d2l.train_ch5(net, Batches(), Batches(), 16, trainer, mx.cpu(), 1)
+    train(net, num_epochs=1, data=(Batches(), Batches()))
     assert 2 <= most <= 2 * several + 2

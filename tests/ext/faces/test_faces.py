@@ -24,17 +24,14 @@ from d2lzh_ext.faces import COLUMNS, NAMES, SWAP, Loader, drawn, flip, rmse
 PIXELS = np.arange(96 * 96) % 256
 
 
-def row(coordinates=None, pixels=PIXELS):
-    """One line of the file; coordinates 1 to 30 by default."""
-    values = list(range(1, 31)) if coordinates is None else coordinates
-    return ",".join([*map(str, values), " ".join(map(str, pixels))])
+def row(pixels=PIXELS, **coordinates):
+    """One line of the file; coordinates are 1 to 30 unless they are given."""
+    values = {**dict(zip(COLUMNS, range(1, 31))), **coordinates}
+    return ",".join([*map(str, values.values()), " ".join(map(str, pixels))])
 
 
-def with_one(name, value):
-    """Coordinates of which one is as given."""
-    values = list(range(1, 31))
-    values[COLUMNS.index(name)] = value
-    return values
+def with_pixel(value):
+    return row([*PIXELS[:100], value, *PIXELS[101:]])
 
 
 HEADER = ",".join([*COLUMNS, "Image"])
@@ -60,7 +57,8 @@ def test_names_are_kaggles():
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_load_scales_pixels_and_coordinates(write, end):
-    path = write(HEADER, row(), row([0, 96] * 15), end=end)
+    edges = row(**{name: 96 * (name[-1] == "y") for name in COLUMNS})
+    path = write(HEADER, row(), edges, end=end)
     X, y, mask = keypoints.load(path)
     assert X.shape == (2, 9216) and y.shape == mask.shape == (2, 30)
     assert {a.dtype for a in (X, y, mask)} == {np.dtype(np.float32)}
@@ -68,21 +66,13 @@ def test_load_scales_pixels_and_coordinates(write, end):
     np.testing.assert_allclose(y[0], (np.arange(1, 31) - 48) / 48, rtol=1e-6)
     assert y[1].tolist() == [-1, 1] * 15
     assert (mask == 1).all()
-
-
-def test_load2d_is_load_as_images(write):
-    path = write(HEADER, row(), row())
-    X, y, mask = keypoints.load(path)
-    X2, y2, mask2 = keypoints.load2d(path)
-    assert X2.shape == (2, 1, 96, 96)
-    np.testing.assert_array_equal(X2.reshape(2, -1), X)
-    np.testing.assert_array_equal(y2, y)
-    np.testing.assert_array_equal(mask2, mask)
+    images, *others = keypoints.load2d(path)
+    np.testing.assert_array_equal(images, X.reshape(2, 1, 96, 96))
+    np.testing.assert_array_equal(others, (y, mask))
 
 
 def test_missing_keypoints_are_dropped_or_masked(write):
-    path = write(HEADER, row(with_one("nose_tip_x", "")), row(),
-                 row(with_one("nose_tip_y", " ")))
+    path = write(HEADER, row(nose_tip_x=""), row(), row(nose_tip_y=" "))
     X, y, _ = keypoints.load(path)
     assert len(X) == len(y) == 1
     X, y, mask = keypoints.load(path, missing="mask")
@@ -95,7 +85,7 @@ def test_missing_keypoints_are_dropped_or_masked(write):
 
 
 def test_a_file_without_a_complete_row_says_so(write):
-    path = write(HEADER, row(with_one("nose_tip_x", "")))
+    path = write(HEADER, row(nose_tip_x=""))
     with pytest.raises(d2l.DataError, match="missing='mask' keeps"):
         keypoints.load(path)
     assert len(keypoints.load(path, missing="mask")[0]) == 1
@@ -121,22 +111,19 @@ def test_a_byte_order_mark_is_no_name(write):
                                            "training.csv of facial"]),
     (["ImageId,Image", "1,2"], ["'left_eye_center_x' and 29 more"]),
     ([HEADER + ",nose_tip_x"], ["row 1", "'nose_tip_x' twice"]),
-    ([HEADER, row(), row(with_one("nose_tip_y", "4o.5"))],
+    ([HEADER, row(), row(nose_tip_y="4o.5")],
      ["row 3", "column 'nose_tip_y'", "'4o.5' is not a number"]),
-    ([HEADER, row(with_one("nose_tip_y", "nan"))],
-     ["row 2", "'nan' is not a number"]),
-    ([HEADER, "", row(with_one("mouth_left_corner_x", "96.1"))],
+    ([HEADER, row(nose_tip_y="nan")], ["row 2", "'nan' is not a number"]),
+    ([HEADER, "", row(mouth_left_corner_x="96.1")],
      ["row 3", "'mouth_left_corner_x'", "96.1 is outside the picture"]),
-    ([HEADER, row(with_one("mouth_left_corner_x", "-1"))],
+    ([HEADER, row(mouth_left_corner_x="-1")],
      ["row 2", "-1 is outside the picture, 0 to 96"]),
     ([HEADER, row(), row(pixels=PIXELS[1:])],
      ["row 3", "column 'Image'", "9215 pixels, expected 9216"]),
-    ([HEADER, row(pixels=[*PIXELS[:100], 256, *PIXELS[101:]])],
+    ([HEADER, with_pixel(256)],
      ["row 2", "pixel 101 is '256'", "from 0 to 255"]),
-    ([HEADER, row(pixels=[*PIXELS[:100], "x", *PIXELS[101:]])],
-     ["row 2", "pixel 101 is 'x'"]),
-    ([HEADER, row(pixels=[*PIXELS[:100], -1, *PIXELS[101:]])],
-     ["row 2", "pixel 101 is '-1'"]),
+    ([HEADER, with_pixel("x")], ["row 2", "pixel 101 is 'x'"]),
+    ([HEADER, with_pixel(-1)], ["row 2", "pixel 101 is '-1'"]),
     ([HEADER, "1,2,3"], ["row 2", "3 columns, but row 1 has 31"]),
     ([HEADER, "x" * 200_000], ["row 2", "field larger than"]),
 ])
@@ -199,13 +186,11 @@ def test_swap_exchanges_left_and_right_and_nothing_else():
 
 
 def test_flipping_twice_changes_nothing():
-    X, y = d2l.synthetic_faces(4, seed=0)
-    before = X.copy(), y.copy()
-    X2, y2 = flip(*flip(X, y))
-    np.testing.assert_array_equal(X2, X)
-    np.testing.assert_allclose(y2, y, atol=1e-6)
-    np.testing.assert_array_equal((X, y)[0], before[0])
-    np.testing.assert_array_equal(y, before[1])
+    faces = d2l.synthetic_faces(4, seed=0)
+    before = [array.copy() for array in faces]
+    for again, now, array in zip(flip(*flip(*faces)), faces, before):
+        np.testing.assert_allclose(again, array, atol=1e-6)
+        np.testing.assert_array_equal(now, array)
 
 
 def test_a_marked_pixel_stays_under_its_keypoint_when_flipped():
@@ -239,11 +224,13 @@ def test_faces_have_the_form_of_load2d():
     assert X.dtype == y.dtype == np.float32
     assert X.min() >= 0 and X.max() <= 1
     np.testing.assert_allclose(X * 255, np.rint(X * 255), atol=1e-4)
-    for wrong in (0, -1):
-        with pytest.raises(ValueError, match="n must be"):
-            d2l.synthetic_faces(wrong, seed=0)
-    with pytest.raises(TypeError, match="n must be"):
-        d2l.synthetic_faces(2.0, seed=0)
+
+
+@pytest.mark.parametrize(("wrong", "error"), [
+    (0, ValueError), (-1, ValueError), (2.0, TypeError)])
+def test_a_number_of_faces_that_is_none(wrong, error):
+    with pytest.raises(error, match="n must be"):
+        d2l.synthetic_faces(wrong, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -357,18 +344,15 @@ def test_loader_shuffles_and_mirrors_by_the_global_seed(few):
     assert (mask[:, 0] == 0).all() and mask.sum() == 290
 
 
-def test_loader_refuses_what_does_not_fit(few):
-    X, y = few
-    with pytest.raises(ValueError, match="do not fit"):
-        Loader(X, y[:5], 4)
-    with pytest.raises(ValueError, match="do not fit"):
-        Loader(X, y, 4, mask=np.ones((10, 15), np.float32))
-    with pytest.raises(ValueError, match="do not fit"):
-        Loader(X.reshape(10, -1), y, 4)
-    with pytest.raises(ValueError, match="no face"):
-        Loader(X[:0], y[:0], 4)
-    with pytest.raises(ValueError, match="batch_size"):
-        Loader(X, y, 0)
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda X, y: (X, y[:5], 4), "do not fit"),
+    (lambda X, y: (X, y, 4, np.ones((10, 15), np.float32)), "do not fit"),
+    (lambda X, y: (X.reshape(10, -1), y, 4), "do not fit"),
+    (lambda X, y: (X[:0], y[:0], 4), "no face"),
+    (lambda X, y: (X, y, 0), "batch_size")])
+def test_loader_refuses_what_does_not_fit(few, change, message):
+    with pytest.raises(ValueError, match=message):
+        Loader(*change(*few))
 
 
 def test_faces_are_drawn_with_titles_and_predictions(few):
@@ -402,28 +386,34 @@ def start(optimizer="sgd", **arguments):
     return net, gluon.Trainer(net.collect_params(), optimizer, arguments)
 
 
+def train(loader, num_epochs, *arguments, **settings):
+    """A network that is trained and tested on the same faces."""
+    net, trainer = start(**settings)
+    return net, train_keypoints(net, loader, loader, trainer, mx.cpu(),
+                                num_epochs, *arguments)
+
+
+def predict(net, X, *batch_size):
+    return predict_keypoints(net, X, mx.cpu(), *batch_size)
+
+
 def test_the_first_prediction_is_the_middle_of_the_picture(few):
-    net, _ = start()
-    assert (predict_keypoints(net, few[0], mx.cpu()) == 0).all()
+    assert (predict(start()[0], few[0]) == 0).all()
 
 
 def test_prediction_does_not_depend_on_the_batch(few):
     net, _ = start()
-    predict_keypoints(net, few[0], mx.cpu())  # settles the shapes
+    predict(net, few[0])  # settles the shapes
     net[-1].weight.set_data(mx.nd.random.normal(shape=(30, 500)))
-    one = predict_keypoints(net, few[0], mx.cpu(), batch_size=3)
-    np.testing.assert_allclose(
-        one, predict_keypoints(net, few[0], mx.cpu(), 10), rtol=1e-3,
-        atol=1e-3)
+    one = predict(net, few[0], 3)
+    np.testing.assert_allclose(one, predict(net, few[0], 10), rtol=1e-3,
+                               atol=1e-3)
     assert one.shape == (10, 30) and one.std() > 0
 
 
 def test_losses_are_mean_squares_and_rmse_is_in_pixels(few, capsys):
     """Gluon's loss is half of the mean square: that must not show."""
-    net, trainer = start(learning_rate=0.0)
-    test_iter = Loader(*few, 4)
-    history = train_keypoints(net, test_iter, test_iter, trainer, mx.cpu(),
-                              num_epochs=2)
+    _, history = train(Loader(*few, 4), 2, learning_rate=0.0)
     square = float(np.mean(few[1] ** 2))
     assert history.train_loss == pytest.approx([square] * 2, rel=1e-5)
     assert history.test_loss == pytest.approx([square] * 2, rel=1e-5)
@@ -437,17 +427,15 @@ def test_missing_keypoints_have_no_say(few):
     """Whatever stands in their place, loss and gradient are the same."""
     X, y = few
     mask = (np.random.RandomState(0).rand(10, 30) < 0.5).astype(np.float32)
-    nets = []
+    biases = []
     for filler in (0, 50):
-        net, trainer = start(learning_rate=0.1)
-        loader = Loader(X, np.where(mask, y, filler).astype(np.float32), 5,
-                        mask)
-        history = train_keypoints(net, loader, loader, trainer, mx.cpu(), 1)
-        nets.append(net[-1].bias.data().asnumpy())
-        expected = rmse(predict_keypoints(net, X, mx.cpu()), y, mask)
+        filled = np.where(mask, y, filler).astype(np.float32)
+        net, history = train(Loader(X, filled, 5, mask), 1, learning_rate=0.1)
+        biases.append(net[-1].bias.data().asnumpy())
+        expected = rmse(predict(net, X), y, mask)
         assert history.test_rmse == pytest.approx([expected], rel=1e-4)
-    assert np.abs(nets[0]).max() > 0
-    np.testing.assert_array_equal(*nets)
+    assert np.abs(biases[0]).max() > 0
+    np.testing.assert_array_equal(*biases)
 
 
 def test_a_run_that_is_cut_goes_on_from_its_checkpoint(few, tmp_path):
@@ -455,10 +443,8 @@ def test_a_run_that_is_cut_goes_on_from_its_checkpoint(few, tmp_path):
     ends = []
     for name, parts in (("whole", [3]), ("cut", [2, 3])):
         for epochs in parts:
-            d2l.seed(0)
-            net, trainer = start(learning_rate=0.01)
-            history = train_keypoints(net, loader, loader, trainer,
-                                      mx.cpu(), epochs, tmp_path / name)
+            net, history = train(loader, epochs, tmp_path / name,
+                                 learning_rate=0.01)
         ends.append((history, net[0].weight.data().asnumpy()))
     (whole, weight), (cut, same) = ends
     assert len(whole.train_loss) == 3
@@ -467,16 +453,13 @@ def test_a_run_that_is_cut_goes_on_from_its_checkpoint(few, tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_the_run(few):
-    net, trainer = start(learning_rate=1e12)
-    loader = Loader(*few, 2)
     with pytest.raises(d2l.NonFiniteLossError, match="epoch 1"):
-        train_keypoints(net, loader, loader, trainer, mx.cpu(), 2)
+        train(Loader(*few, 2), 2, learning_rate=1e12)
 
 
 def test_the_network_learns_and_its_gradients_are_finite(few):
-    net, trainer = start("adam", learning_rate=5e-4)
     loader = Loader(*few, 10)
-    history = train_keypoints(net, loader, loader, trainer, mx.cpu(), 8)
+    net, history = train(loader, 8, optimizer="adam", learning_rate=5e-4)
     assert history.test_loss[-1] < 0.5 * history.test_loss[0]
     X, y, mask = next(iter(loader))
     with autograd.record():
