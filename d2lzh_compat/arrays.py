@@ -1,14 +1,13 @@
 """What passes between MXNet's arrays and NumPy."""
 from __future__ import annotations
 
-import contextlib
 import functools
-import warnings
 from typing import Any
 
 import numpy as np
 
 from d2lzh_compat import drawing
+from d2lzh_compat.removed import arrays_are_no_numbers
 
 
 def check_arrays() -> None:
@@ -99,11 +98,8 @@ _OneNumber.__name__ = "array"  # as NumPy shows it
 
 def _mend_asnumpy(array_type: Any) -> None:
     """Let `asnumpy` return what converts to a number, if it is one."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # NumPy 1.25 to 2.4 only warn
-        with contextlib.suppress(TypeError):
-            float(np.ones(1))
-            return
+    if not arrays_are_no_numbers():
+        return
     asnumpy = array_type.asnumpy
 
     @functools.wraps(asnumpy)

@@ -7,19 +7,17 @@ numbers and NumPy's arrays in the place of MXNet's.
 """
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import sys
 import types
 from collections.abc import ValuesView
-from importlib.machinery import PathFinder
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
-_MODULE = "matplotlib.projections"  # knows every kind of axes
+from d2lzh_compat.finder import call_after_import
 
 
 def _has_arrays(values: Any, ndarray: Any) -> bool:
@@ -58,23 +56,27 @@ def _drawn(value: Any, ndarray: Any) -> Any:
     return type(value)(values)
 
 
+@functools.lru_cache(None)
+def _wrapper(folder: str, second: str) -> types.CodeType:
+    """A function in the place of a method, as if it were Matplotlib's own.
+
+    A warning of Matplotlib's is for the first line that is in no file of its
+    own, and `plt.setp` lists what a method's second variable may be.
+    """
+    return compile(
+        f"def wrapper(*_args, **{second}):\n"
+        f"    return _method(*map(_drawn, _args), **{{name: _drawn(value)\n"
+        f"                   for name, value in {second}.items()}})\n",
+        os.path.join(folder, f"<{__name__}>"), "exec")
+
+
 def _mend_method(method: Any, ndarray: Any) -> Any:
-    drawn = functools.partial(_drawn, ndarray=ndarray)
-
-    def mended(*args: Any, **kwargs: Any) -> Any:
-        return method(*map(drawn, args), **dict(
-            zip(kwargs, map(drawn, kwargs.values()))))
-
-    # A warning of Matplotlib's is for the first line that is not its own, and
-    # the list of `plt.setp` has what the first argument's name is said to be.
-    old, new = method.__code__, mended.__code__
-    return functools.wraps(method)(types.FunctionType(
-        new.replace(
-            co_filename=os.path.join(
-                os.path.dirname(old.co_filename), f"<{__name__}>"),
-            co_varnames=(new.co_varnames[0], *(
-                old.co_varnames[1:2] or new.co_varnames[1:]))),
-        method.__globals__, closure=mended.__closure__))
+    code = method.__code__
+    namespace = {"__name__": method.__module__, "_method": method,
+                 "_drawn": functools.partial(_drawn, ndarray=ndarray)}
+    exec(_wrapper(os.path.dirname(code.co_filename),
+                  "".join(code.co_varnames[1:2]) or "kwargs"), namespace)
+    return functools.wraps(method)(namespace["wrapper"])
 
 
 def _mend_axes(projections: Any, ndarray: Any) -> None:
@@ -92,25 +94,9 @@ def _mend_axes(projections: Any, ndarray: Any) -> None:
 
 def mend(mxnet: Any) -> None:
     """Let Matplotlib draw what MXNet computes, once both are imported."""
-    ndarray = mxnet.nd.NDArray
-    if _MODULE in sys.modules:
-        _mend_axes(sys.modules[_MODULE], ndarray)
-        return
-
-    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
-        spec = PathFinder.find_spec(name, path) if name == _MODULE else None
-        if spec is None or spec.loader is None:
-            return None
-        execute = spec.loader.exec_module
-
-        def exec_module(module: types.ModuleType) -> None:
-            execute(module)
-            with contextlib.suppress(ValueError):  # it may be gone
-                sys.meta_path.remove(finder)
-            _mend_axes(module, ndarray)
-
-        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
-        return spec
-
-    finder: Any = types.SimpleNamespace(find_spec=find_spec)
-    sys.meta_path.insert(0, finder)
+    name = "matplotlib.projections"  # knows every kind of axes
+    if name in sys.modules:
+        _mend_axes(sys.modules[name], mxnet.nd.NDArray)
+    else:
+        call_after_import(name, functools.partial(
+            _mend_axes, ndarray=mxnet.nd.NDArray))

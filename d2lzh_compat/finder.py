@@ -14,7 +14,22 @@ import sys
 
 TYPE_CHECKING = False  # typing's own, without its import at every start
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
+
+
+def _ours(name: str) -> Any:
+    """A module of this package. By name: they import this one."""
+    import importlib
+    return importlib.import_module(f"d2lzh_compat.{name}")
+
+
+def _import_course(_: Any) -> None:
+    _ours("modules").import_course()  # it puts its functions into d2lzh
+
+
+# What to call, with the module, once a module of that name is executed.
+_after_import: dict[str, Callable[[Any], None]] = {}
 
 
 def _mending(loader: Any) -> Any:
@@ -27,21 +42,12 @@ def _mending(loader: Any) -> Any:
     def exec_module(module: Any) -> None:
         # As Python would have it without the finder.
         module.__loader__ = module.__spec__.loader = loader
-        if module.__name__ == "d2lzh":
+        after_import = _after_import.get(module.__name__)
+        if after_import:
             loader.exec_module(module)
-            from d2lzh_compat import modules
-            modules.import_course()  # it puts its functions into d2lzh
-            return
-
-        def load() -> Any:
-            loader.exec_module(module)
-            return module
-
-        from d2lzh_compat import mxnet
-        if module.__name__ == "mxnet":
-            mxnet.load_mxnet(load)
+            after_import(module)
         else:
-            mxnet.load_module(load)
+            _ours("mxnet").execute(loader, module)
 
     mending.exec_module = exec_module
     return mending
@@ -52,7 +58,7 @@ class Finder:
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
-        if name not in ("mxnet", "d2lzh") and not (
+        if name != "mxnet" and name not in _after_import and not (
                 # What MXNet brings, and `import mxnet` does not import.
                 name.startswith("mxnet.") and vars(sys.modules["mxnet"]).get(
                     "mended_by_d2lzh_compat")):
@@ -64,7 +70,19 @@ class Finder:
         return spec
 
 
+def call_after_import(name: str, function: Callable[[Any], None]) -> None:
+    """Let `function` have a module as soon as a program imports it."""
+    _after_import[name] = function
+    insert()
+
+
+def insert() -> None:
+    """Put the finder before the others, once."""
+    if Finder not in sys.meta_path:
+        sys.meta_path.insert(0, Finder)
+
+
 def install() -> None:
     """Called when Python starts."""
-    if os.environ.get("D2LZH_HOOK") != "0" and Finder not in sys.meta_path:
-        sys.meta_path.insert(0, Finder)
+    if os.environ.get("D2LZH_HOOK") != "0":
+        call_after_import("d2lzh", _import_course)

@@ -1,7 +1,7 @@
 """MXNet's own Python files on newer NumPys and Pythons.
 
 * They have a stand-in for NumPy with the removed names.
-* `_WORDS` lists what a file must say instead of what it says.
+* `REWORDED` lists what a file must say instead of what it says.
 * Gluon's MNIST and FashionMNIST find their files, where the course is at hand.
 """
 from __future__ import annotations
@@ -11,11 +11,12 @@ import functools
 import importlib.util
 import sys
 import types
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from d2lzh_compat import metrics
+from d2lzh_compat import metrics, operators
 from d2lzh_compat.arrays import array, plain
 from d2lzh_compat.removed import numpy_with_names
 from d2lzh_compat.rewording import Changes, reword
@@ -24,7 +25,7 @@ _CSR = {"spsp.csr.csr_matrix": "spsp.csr_matrix"}
 _BYTES = {".tostring()": ".tobytes()"}
 _TYPES = {"from onnx.mapping import": "from d2lzh_compat.onnx import"}
 _NO_TYPE = {"isinstance(mode, _np.compat.basestring)": "isinstance(mode, str)"}
-_WORDS: dict[str, dict[str, Changes]] = {
+REWORDED: dict[str, dict[str, Changes]] = {
     "mxnet.contrib.onnx.onnx2mx._op_translations": dict.fromkeys(
         ("random_uniform", "random_normal", "sample_multinomial", "cast"),
         _TYPES),
@@ -72,14 +73,11 @@ _numpy.array = array
 
 def _mend_random(mxnet: Any) -> None:
     """Let a size be a number of NumPy, which is compared with ()."""
-    def plain_size(draw: Any, size: str, place: int) -> Any:
+    def with_plain_numbers(draw: Any) -> Any:
         @functools.wraps(draw)
         def mended(*args: Any, **kwargs: Any) -> Any:
-            if size in kwargs:
-                kwargs[size] = plain(kwargs[size])
-            elif len(args) > place:
-                args = (*args[:place], plain(args[place]), *args[place + 1:])
-            return draw(*args, **kwargs)
+            return draw(*map(plain, args), **{
+                name: plain(value) for name, value in kwargs.items()})
 
         return mended
 
@@ -87,13 +85,8 @@ def _mend_random(mxnet: Any) -> None:
                    mxnet.ndarray.numpy_extension.random,
                    mxnet.symbol.numpy_extension.random):
         for name, draw in list(vars(module).items()):
-            if (isinstance(draw, types.FunctionType)
-                    and draw.__module__ == module.__name__):
-                code = draw.__code__
-                names = code.co_varnames[:code.co_argcount]
-                for size in {"size", "batch_shape"} & {*names}:
-                    setattr(module, name, plain_size(
-                        draw, size, names.index(size)))
+            if getattr(draw, "__module__", "") == module.__name__:
+                setattr(module, name, with_plain_numbers(draw))
 
 
 def import_course() -> None:
@@ -114,12 +107,11 @@ def _mend_data_sets(vision: Any) -> None:
     def finding(kind: Any) -> Any:
         download = kind._get_data
 
-        @functools.wraps(download)
         def get_data(self: Any) -> None:
+            kind._get_data = download
             with contextlib.suppress(ImportError):  # of what it needs
                 import_course()
-            found = kind._get_data
-            (download if found is get_data else found)(self)
+            kind._get_data(self)
 
         return get_data
 
@@ -135,40 +127,38 @@ def _onnx_with_mapping(onnx: types.ModuleType) -> types.ModuleType:
         return getattr(onnx, name)
 
     stand_in = types.ModuleType("onnx", onnx.__doc__)
-    vars(stand_in).update({**vars(onnx), "__getattr__": find})
+    vars(stand_in)["__getattr__"] = find
     return stand_in
 
 
 def mend_module(module: types.ModuleType,
-                replaced: dict[int, Any] | None = None) -> None:
+                replaced: Mapping[int, Any] | None = None) -> None:
     """Mend a module that MXNet brings.
 
     Args:
         replaced: by what to replace the globals of these identities.
     """
-    namespace = vars(module)
     found = {id(np): _numpy, **(replaced or {})}
-    for name in [name for name, value in namespace.items()
-                 if id(value) in found]:
-        setattr(module, name, found[id(namespace[name])])
-    onnx: Any = namespace.get("onnx")
-    if getattr(onnx, "__name__", "") == "onnx":
-        namespace["onnx"] = _onnx_with_mapping(onnx)
+    for name, value in list(vars(module).items()):
+        if id(value) in found:
+            setattr(module, name, found[id(value)])
+        elif name == "onnx" and getattr(value, "__name__", "") == name:
+            setattr(module, name, _onnx_with_mapping(value))
 
 
 def mend(mxnet: Any) -> None:
     """Mend what is imported with MXNet."""
     loaded = [module for name, module in list(sys.modules.items())
               if name.startswith("mxnet.") and module is not None]
-    reworded = {}
+    replaced = operators.replacements(mxnet, loaded)
     for module in loaded:
-        reworded.update(reword(module, _WORDS.get(module.__name__, {})))
-    replaced = {id(old): new for old, new in reworded.items()}
+        replaced.update(reword(module, REWORDED.get(module.__name__, {})))
+    by_identity = {id(old): new for old, new in replaced.items()}
     for module in loaded:
-        mend_module(module, replaced)
-    operators = mxnet.contrib.onnx.onnx2mx._import_helper._convert_map
-    for name, function in operators.items():
-        operators[name] = reworded.get(function, function)
+        mend_module(module, by_identity)
+    converters = mxnet.contrib.onnx.onnx2mx._import_helper._convert_map
+    for name, function in converters.items():
+        converters[name] = replaced.get(function, function)
     if not isinstance(0.0 + np.float32(0), np.float64):
         metrics.mend(mxnet.metric)
     _mend_random(mxnet)

@@ -22,13 +22,13 @@ import subprocess
 import sys
 import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from d2lzh_compat import arrays, custom, modules, operators
+from d2lzh_compat import arrays, custom, finder, modules, operators
 from d2lzh_compat.openmp import one_thread_after_fork, openmp_settings
 from d2lzh_compat.removed import numpy_names
 
@@ -116,7 +116,7 @@ def mend_ipython() -> None:
 def _mend(mxnet: Any) -> None:
     """Repair what newer NumPys and Pythons have broken in MXNet."""
     if vars(mxnet).get("mended_by_d2lzh_compat"):
-        return  # by the finder, within the import
+        return  # it is reloaded
     mxnet.mended_by_d2lzh_compat = True
     arrays.mend(mxnet)
     modules.mend(mxnet)
@@ -213,8 +213,8 @@ def _loading() -> Iterator[None]:
         yield
 
 
-def load_mxnet(load: Callable[[], Any]) -> None:
-    """Call `load`, which imports MXNet and returns it, and mend it.
+def execute(loader: Any, module: types.ModuleType) -> None:
+    """Execute MXNet, or one of its modules that comes later, and mend it.
 
     Raises:
         ImportError: MXNet, or a library it needs, is not there; the message
@@ -222,24 +222,19 @@ def load_mxnet(load: Callable[[], Any]) -> None:
     """
     before = {*sys.modules}
     with _loading():
+        if module.__name__ != "mxnet":
+            loader.exec_module(module)
+            modules.mend_module(module)
+            return
         try:
-            _mend(load())
+            loader.exec_module(module)
+            _mend(module)
         except BaseException:
             # Half of it would stay, and fail in another way the next time.
             for name in {*sys.modules} - before:
                 if name.startswith("mxnet."):
                     del sys.modules[name]
             raise
-
-
-def load_module(load: Callable[[], Any]) -> None:
-    """Do the same for a module of MXNet that is imported after MXNet.
-
-    Raises:
-        ImportError: see `load_mxnet`.
-    """
-    with _loading():
-        modules.mend_module(load())
 
 
 def import_mxnet() -> None:
@@ -249,11 +244,8 @@ def import_mxnet() -> None:
     ``OMP_NUM_THREADS`` where it is set.
 
     Raises:
-        ImportError: see `load_mxnet`.
+        ImportError: see `execute`.
     """
-    def load() -> Any:
-        import mxnet
-        return mxnet
-
-    if sys.modules.get("mxnet") is None:
-        load_mxnet(load)
+    finder.insert()  # which calls `execute`
+    with _clear_errors():
+        import mxnet  # noqa: F401

@@ -1,7 +1,7 @@
 """Operators of MXNet that fail or are slow on a CPU.
 
 * A slice of a convolution's output could end Python or raise an error,
-  depending on the processor; see `_mend_slices`.
+  depending on the processor; see `_slice_with_one_axis_more`.
 * Gradients through max pooling were wrong where predict mode is recorded;
   see `_mend_predict_mode`.
 * MXNet's SGD updates four parameters in one call, which on a CPU takes
@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import sys
 import types
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 
 
-def _one_by_one(together: Any, alone: Any) -> Any:
+def _update_one_by_one(together: Any, alone: Any) -> Any:
     """An operator that updates several arrays, by one that updates one.
 
     It gives the same digits, for most networks in less time on a CPU:
@@ -40,51 +39,22 @@ def _one_by_one(together: Any, alone: Any) -> Any:
     return update
 
 
-def _bounds(shape: tuple[int, ...], begin: Any, end: Any
-            ) -> list[tuple[int, int, int]]:
-    """The axes that a slice shortens, each with its begin and end.
+def _slice_with_one_axis_more(mxnet: Any, slice_: Any) -> Any:
+    """Let a slice along channels not end Python.
 
-    Raises:
-        ValueError: the slice is empty, or no slice of that shape.
+    The cause is the layout of oneDNN, in which a convolution leaves its
+    output in blocks of 8 or 16 channels: a slice that is no block raises
+    "could not construct a sub-memory" or divides by zero. Arrays with over 4
+    axes are none that oneDNN takes, and right.
     """
-    cut = []
-    for axis, (n, low, high) in enumerate(zip(shape, begin, end)):
-        low = 0 if low is None else low + n if low < 0 else low
-        high = n if high is None else high + n if high < 0 else min(high, n)
-        if not 0 <= low < high:
-            raise ValueError("empty")
-        if high - low < n:
-            cut.append((axis, low, high))
-    return cut or [(0, 0, shape[0])]
-
-
-def _everywhere(prefix: str, name: str, mend: Callable[[Any], Any]) -> None:
-    """Mend the functions of that name in the modules of that prefix."""
-    mended: dict[Any, Any] = {}
-    for module_name, module in list(sys.modules.items()):
-        found = vars(module).get(name) if module else None
-        if (module_name.startswith(prefix) and isinstance(
-                found, types.FunctionType)):
-            if found not in mended:
-                mended[found] = mend(found)
-            setattr(module, name, mended[found])
-
-
-def _by_slice_axis(mxnet: Any, slice_: Any) -> Any:
-    """The operator `slice` without what ends Python; see `_mend_slices`."""
-    def array(data: Any, begin: Any, end: Any) -> Any:
-        result = data.as_nd_ndarray()
-        for axis, low, high in _bounds(data.shape, begin, end):
-            result = mxnet.nd.slice_axis(
-                result, axis=axis, begin=low, end=high)
+    def array(data: Any, *bounds: Any) -> Any:
+        result = mxnet.nd.op.slice.__wrapped__(
+            data.as_nd_ndarray().reshape((*data.shape, 1)), *bounds)
+        result = result.reshape(result.shape[:-1])
         return (result.as_np_ndarray()
                 if isinstance(data, mxnet.np.ndarray) else result)
 
-    def symbol(data: Any, begin: Any, end: Any, step: Any, name: Any,
-               **kwargs: Any) -> Any:
-        # Its shape is not known, so where the slice ends is not known to
-        # lie within it, as slice_axis wants. With one axis more it is none
-        # that oneDNN takes.
+    def symbol(data: Any, *bounds: Any, name: Any, **kwargs: Any) -> Any:
         sym = mxnet.sym
         with mxnet.name.NameManager() as names:
             # The reader's manager names the result, and nothing else.
@@ -92,8 +62,8 @@ def _by_slice_axis(mxnet: Any, slice_: Any) -> Any:
             result = sym.expand_dims(
                 data.as_nd_ndarray(), axis=-1, name=f"{name}_expanded",
                 **kwargs)
-            result = mxnet.sym.op.slice.__wrapped__(
-                result, begin, end, step, name=f"{name}_cut", **kwargs)
+            result = sym.op.slice.__wrapped__(
+                result, *bounds, name=f"{name}_cut", **kwargs)
             result = sym.squeeze(result, axis=-1, name=name, **kwargs)
         return (result.as_np_ndarray()
                 if isinstance(data, mxnet.sym.np._Symbol) else result)
@@ -106,33 +76,31 @@ def _by_slice_axis(mxnet: Any, slice_: Any) -> Any:
             for each in (begin, end, step))
         if all(each in (None, 1) for each in step):
             if isinstance(data, mxnet.sym.Symbol) and "out" not in kwargs:
-                return symbol(data, begin, end, step, kwargs.pop(
-                    "name", None), **kwargs)
-            with contextlib.suppress(ValueError):
-                if (not kwargs and data.stype == "default"
-                        and len(begin) == len(end) <= data.ndim > 2):
-                    return array(data, begin, end)
+                return symbol(data, begin, end, step,
+                              name=kwargs.pop("name", None), **kwargs)
+            if (not kwargs and data.stype == "default"
+                    and len(begin) <= data.ndim and 2 < data.ndim < 5):
+                return array(data, begin, end, step)
         return slice_(data, begin, end, step, **kwargs)
 
     return mended
-
-
-def _mend_slices(mxnet: Any) -> None:
-    """Let a slice along channels not end Python.
-
-    The cause is the layout of oneDNN, in which a convolution leaves its
-    output in blocks of 8 or 16 channels: a slice that is no block raises
-    "could not construct a sub-memory" or divides by zero. `slice_axis` is
-    right, and so are arrays with over 4 axes.
-    """
-    _everywhere("mxnet.", "slice", lambda slice_: _by_slice_axis(
-        mxnet, slice_))
 
 
 def _predicting(mxnet: Any) -> bool:
     """Whether operations are recorded, and in predict mode."""
     autograd = mxnet.autograd
     return bool(autograd.is_recording() and not autograd.is_training())
+
+
+def _pooling_in_train_mode(mxnet: Any, pooling: Any) -> Any:
+    """Let max pooling note where the maxima are; see `_mend_predict_mode`."""
+    @functools.wraps(pooling)
+    def mended(*args: Any, **kwargs: Any) -> Any:
+        with (mxnet.autograd.train_mode() if _predicting(mxnet)
+              else contextlib.nullcontext()):  # the result is the same
+            return pooling(*args, **kwargs)
+
+    return mended
 
 
 def _mend_predict_mode(mxnet: Any) -> None:
@@ -144,29 +112,14 @@ def _mend_predict_mode(mxnet: Any) -> None:
     compiled graph has one mode for all of its operators, so a hybridized
     block runs them one by one there.
     """
-    def noting(pooling: Any) -> Any:
-        @functools.wraps(pooling)
-        def mended(*args: Any, **kwargs: Any) -> Any:
-            with (mxnet.autograd.train_mode() if _predicting(mxnet)
-                  else contextlib.nullcontext()):  # the result is the same
-                return pooling(*args, **kwargs)
-
-        return mended
-
-    def in_two(together: Any) -> Any:
-        @functools.wraps(together)
-        def mended(*args: Any, **kwargs: Any) -> Any:
-            if not _predicting(mxnet):
-                return together(*args, **kwargs)
-            return mxnet.nd.relu(mxnet.nd.BatchNorm(*args, **kwargs))
-
-        return mended
-
-    for name in ("Pooling", "pooling"):
-        _everywhere("mxnet.", name, noting)
-    _everywhere("mxnet.ndarray.", "BatchNormWithReLU", in_two)
     block = mxnet.gluon.HybridBlock
-    call = block._call_cached_op
+    together, call = mxnet.nd.contrib.BatchNormWithReLU, block._call_cached_op
+
+    @functools.wraps(together)
+    def in_two(*args: Any, **kwargs: Any) -> Any:
+        if not _predicting(mxnet):
+            return together(*args, **kwargs)
+        return mxnet.nd.relu(mxnet.nd.BatchNorm(*args, **kwargs))
 
     @functools.wraps(call)
     def one_by_one(self: Any, *args: Any) -> Any:
@@ -179,14 +132,29 @@ def _mend_predict_mode(mxnet: Any) -> None:
         finally:
             self._active = True
 
+    mxnet.nd.contrib.BatchNormWithReLU = in_two
     block._call_cached_op = one_by_one
 
 
+def replacements(mxnet: Any, loaded: Iterable[types.ModuleType]
+                 ) -> dict[Any, Any]:
+    """Functions of operators, each with what is to stand in its place.
+
+    An operator has a function of its own in many a module of MXNet.
+    """
+    mend = {"slice": _slice_with_one_axis_more,
+            "Pooling": _pooling_in_train_mode,
+            "pooling": _pooling_in_train_mode}
+    return {function: mend[name](mxnet, function)
+            for module in loaded for name in mend
+            if isinstance(function := vars(module).get(name),
+                          types.FunctionType)}
+
+
 def mend(mxnet: Any) -> None:
-    """Put what is right, or faster, in the place of MXNet's operators."""
+    """Mend what `replacements` does not."""
     optimizer = mxnet.optimizer.optimizer
     for name in ("sgd_update", "sgd_mom_update"):
-        setattr(optimizer, f"multi_{name}", _one_by_one(
+        setattr(optimizer, f"multi_{name}", _update_one_by_one(
             getattr(optimizer, f"multi_{name}"), getattr(optimizer, name)))
-    _mend_slices(mxnet)
     _mend_predict_mode(mxnet)

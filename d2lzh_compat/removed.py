@@ -13,6 +13,7 @@ import functools
 import importlib
 import inspect
 import types
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -187,6 +188,20 @@ def value(owner: str, name: str) -> Any:
     if spelling.startswith("the package"):
         return _financial
     return _VALUES.get(f"{owner}.{name}") or eval(spelling, {}, _Modules())
+
+
+@functools.lru_cache(None)
+def arrays_are_no_numbers() -> bool:
+    """Whether NumPy makes no number of an array of one that has axes."""
+    import numpy as np
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy 1.25 to 2.4 only warn
+        try:
+            float(np.ones(1))
+        except TypeError:
+            return True
+    return False
 
 
 def _missing() -> dict[str, Any]:

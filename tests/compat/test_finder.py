@@ -36,21 +36,7 @@ def run(site: Path, code: str, **environment: str
         timeout=120, cwd=site, env={**inherited, **environment})
 
 
-def test_mxnet_first(site):
-    done = run(site, """
-import mxnet as mx
-print(mx.nd.ones((2, 2)).sum().asscalar())
-print("d2lzh_ext" in sys.modules, "matplotlib" in sys.modules)
-import d2lzh_ext
-""")
-    assert done.stdout == "4.0\nFalse False\n", done.stderr
-    assert done.stderr == ""
-
-
-@pytest.mark.parametrize("first", ["", "from mxnet import nd\n"])
-def test_the_books_own_import(site, first):
-    """And numbers that NumPy 2 writes in a way that MXNet cannot read."""
-    done = run(site, first + """
+BOOK = """
 import d2lzh as d2l
 from mxnet import nd
 import numpy as np
@@ -58,43 +44,64 @@ print(d2l.__version__, d2l.train_ch5.__module__)
 d2l.set_figsize()
 print(nd.zeros((np.int64(2), 3))[:, np.int64(1)].shape)
 print(np.array(nd.ones((2, 2))).sum())
-""")
-    assert done.stdout == (
-        "1.0.0 d2lzh_ext.training\n(2,)\n4.0\n"), done.stderr
-    assert done.stderr == ""
-
-
-def test_data_sets_are_found_with_mxnet_alone(site):
-    """By content, as with the course; MXNet wants bytes of its own host."""
-    done = run(site, """
-import sys
+"""
+# What programs print.
+PROGRAMS = {
+    "mxnet_first": ("""
+import mxnet as mx
+print(mx.nd.ones((2, 2)).sum().asscalar())
+print("d2lzh_ext" in sys.modules, "matplotlib" in sys.modules)
+import d2lzh_ext
+""", "4.0\nFalse False\n"),
+    # With numbers that NumPy 2 writes in a way that MXNet cannot read.
+    "the_books_own_import": (BOOK, "1.0.0 d2lzh_ext.training\n(2,)\n4.0\n"),
+    "the_books_import_after_mxnet": (
+        f"from mxnet import nd\n{BOOK}",
+        "1.0.0 d2lzh_ext.training\n(2,)\n4.0\n"),
+    # By content, as with the course; MXNet wants bytes of its own host.
+    "data_sets_are_found_with_mxnet_alone": ("""
 from mxnet.gluon.data import vision
 print("d2lzh_ext.data" in sys.modules)
 images = vision.FashionMNIST(train=False)
 print(images[7][0].shape, len(images), vision.MNIST._get_data.__module__)
-""")
-    assert done.stdout == (
-        "False\n(28, 28, 1) 10000 d2lzh_ext.first_edition\n"), done.stderr
-
-
-def test_nothing_happens_without_mxnet(site):
-    done = run(site, """
+""", "False\n(28, 28, 1) 10000 d2lzh_ext.first_edition\n"),
+    "nothing_happens_without_mxnet": ("""
 from d2lzh_compat import finder
 print(sorted(name for name in sys.modules
              if name.startswith(("numpy", "mxnet", "d2lzh"))))
 print(finder.Finder.find_spec("numpy"))
-""")
-    assert done.stdout == (
-        "['d2lzh_compat', 'd2lzh_compat.finder']\nNone\n"), done.stderr
-
-
-def test_the_start_warns_of_nothing(site):
-    """Python 3.15 deprecates import lines in .pth files, and reads .start."""
-    done = run(site, """
+""", "['d2lzh_compat', 'd2lzh_compat.finder']\nNone\n"),
+    "a_missing_mxnet_is_an_import_error_as_ever": ("""
+sys.path[:] = [folder for folder in sys.path if "site-packages" not in folder]
+try:
+    import mxnet
+except ModuleNotFoundError as error:
+    print(error.name)
+""", "mxnet\n"),
+    # Python 3.15 deprecates import lines in .pth files, and reads .start.
+    "the_start_warns_of_nothing": ("""
 from d2lzh_compat import finder
 print(sys.meta_path.count(finder.Finder))
-""", PYTHONWARNINGS="error::DeprecationWarning")
-    assert (done.stdout, done.stderr) == ("1\n", "")
+""", "1\n"),
+    # Jupyter's completion asks the loader's class for the source.
+    "editors_find_names_without_an_import": ("""
+import jedi
+here = jedi.InterpreterEnvironment()
+for code in ("import mxnet; mxnet.metr", "from d2lzh import train_ch5"):
+    print(jedi.Script(code, environment=here).complete()[0].name)
+print("mxnet" in sys.modules)
+""", "metric\ntrain_ch5\nFalse\n")}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_programs(site, name):
+    if name.startswith("editors"):
+        pytest.importorskip("jedi")
+    code, printed = PROGRAMS[name]
+    done = run(site, code, **({
+        "PYTHONWARNINGS": "error::DeprecationWarning"} if "warns" in name
+        else {}))
+    assert (done.stdout, done.stderr) == (printed, "")
 
 
 def test_it_can_be_switched_off(site):
@@ -107,27 +114,3 @@ print(sys.meta_path.count(finder.Finder))
 """
     assert run(site, code, D2LZH_HOOK="0").stdout == "False\n0\n"
     assert run(site, code).stdout == "True\n1\n"
-
-
-def test_a_missing_mxnet_is_an_import_error_as_ever(site):
-    done = run(site, """
-sys.path[:] = [folder for folder in sys.path if "site-packages" not in folder]
-try:
-    import mxnet
-except ModuleNotFoundError as error:
-    print(error.name)
-""")
-    assert done.stdout == "mxnet\n", done.stderr
-
-
-def test_editors_find_names_without_an_import(site):
-    """Jupyter's completion asks the loader's class for the source."""
-    pytest.importorskip("jedi")
-    done = run(site, """
-import jedi
-here = jedi.InterpreterEnvironment()
-for code in ("import mxnet; mxnet.metr", "from d2lzh import train_ch5"):
-    print(jedi.Script(code, environment=here).complete()[0].name)
-print("mxnet" in sys.modules)
-""")
-    assert done.stdout == "metric\ntrain_ch5\nFalse\n", done.stderr

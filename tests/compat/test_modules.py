@@ -102,10 +102,6 @@ def test_totals_go_on_growing():
     for _ in range(8):
         metric.update(None, [nd.ones(1)])
     assert metric.sum_metric == 2**24 + 8
-    metric = mx.metric.Loss()
-    for _ in range(3_000):
-        metric.update(None, [nd.array([0.1])])
-    assert metric.get()[1] == np.float64(np.float32(0.1))
 
 
 class _Own(mx.metric.EvalMetric):
@@ -338,7 +334,7 @@ def test_modules_of_mxnet_are_themselves():
                     assert sys.modules[name] is found
 
 
-WORDS = [(module, path) for module, changes in modules._WORDS.items()
+WORDS = [(module, path) for module, changes in modules.REWORDED.items()
          for path in changes]
 
 
@@ -350,7 +346,7 @@ def test_what_is_reworded_is_in_the_source(module, path):
         found = getattr(found, each)
     function = getattr(found, name).__wrapped__
     function = getattr(function, "__wrapped__", function)
-    changes = modules._WORDS[module][path]
+    changes = modules.REWORDED[module][path]
     anew = rewording.compile_anew(function, changes)
     assert anew.__code__ != function.__code__
     assert anew.__code__.co_filename == function.__code__.co_filename

@@ -18,7 +18,7 @@ import pytest
 from mxnet_names import Method, Names, Use, is_installed
 
 from d2lzh_compat import removed
-from d2lzh_compat.modules import _WORDS
+from d2lzh_compat.modules import REWORDED
 
 # Packages that MXNet does without, what lies beside its scripts or in its
 # repository, and modules of Python 2.
@@ -71,7 +71,7 @@ def found() -> dict[str, Module]:
         warnings.simplefilter("ignore")
         for name, path in mxnet_names.files("mxnet"):
             source = mxnet_names.reword(
-                path.read_text(encoding="utf-8"), _WORDS.get(name, {}))
+                path.read_text(encoding="utf-8"), REWORDED.get(name, {}))
             modules[name] = Module(
                 mxnet_names.read(name, source),
                 {} if mxnet_names.is_script(path)
@@ -132,6 +132,7 @@ def method_faults(methods: Iterable[Method], action: Any = "ignore"
     return [f"{method}: {fault}" for method, fault in faults if fault]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", ["ignore", "error"])
 def test_every_name_is_there(found, action):
     """And with "error": none is about to go."""
@@ -141,6 +142,7 @@ def test_every_name_is_there(found, action):
     assert not faults, "\n".join(["", *faults])
 
 
+@pytest.mark.slow
 def test_names_that_are_made_up(found):
     made_up = [each for names, _ in found.values() for each in names.made_up]
     assert sorted(made_up) == sorted(MADE_UP)
@@ -153,6 +155,7 @@ def test_names_that_are_made_up(found):
         assert not use_faults(uses, variables, "error")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="it lists no modules")
 def test_no_module_of_python_is_about_to_go(found):
     """They warn when they are imported first, which has been long ago."""
@@ -169,6 +172,7 @@ def test_no_module_of_python_is_about_to_go(found):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_what_is_known_is_still_asked_for(found):
     uses = {(use.module, use.full_name) for each in found.values()
             for use in each.names.uses}
@@ -189,11 +193,11 @@ except ImportError:
     pass
 
 class A:
-    def f(self, x, os):
+    def f(self, x):
         import xml.made_up_3
         from json import loads as read, made_up_4
-        os.made_up, mx_np.made_up, x.made_up  # no imports, these
-        read.made_up                          # a function's own affair
+        mx_np.made_up, x.made_up  # no imports, these
+        read.made_up              # a function's own affair
         collections.abc.Mapping, np.linalg.norm(x, axis=0), np.float32.itemsize
         np.made_up_5, np.linalg.made_up_6, np.float32.made_up_7
         rnd.made_up_8(lambda: os.sep), getattr(np, "made_up_9")
@@ -202,10 +206,6 @@ class A:
         self.thread.isAlive()
         if sys.version_info < (3,):
             np.unicode_made_up
-        def g(np):
-            np.made_up
-            os.made_up
-        return [os.made_up for os in x]
 """
 
 

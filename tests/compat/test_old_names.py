@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from d2lzh_compat import old_names, removed
+from d2lzh_compat import old_names, old_syntax, removed
 
 SCRIPTS = Path(__file__).parent / "old_scripts"
 NUMPY = tuple(map(int, np.__version__.split(".")[:2]))
@@ -294,10 +294,9 @@ except AttributeError as error:
 
 
 def run(source: str, **names):
-    old_names._install("/nowhere", ())
-    sys.meta_path.pop(0)
+    sys.meta_path.remove(old_names.install("/nowhere", ()))
     space = {"np": np, **names}
-    exec(old_names.compiled(source, "<test>"), space)
+    exec(old_syntax.compiled(source, "<test>"), space)
     return space
 
 

@@ -78,6 +78,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", ["ALL", "AVX2", "SSE41"])
 def test_slices_along_channels_end_no_process(limit):
     """Python ended with SIGFPE, or "could not construct a sub-memory"."""

@@ -1,7 +1,8 @@
 """The package of the book's second edition, d2l 1.0.3, works with MXNet.
 
-Each public name of d2l.mxnet is called with small inputs. Where it asks for a
-download, a small file of ours stands in the place of the book's.
+Each public name of d2l.mxnet that uses MXNet or NumPy is called with small
+inputs. Where it asks for a download, a small file of ours stands in the place
+of the book's.
 """
 from __future__ import annotations
 
@@ -9,82 +10,79 @@ import ast
 import hashlib
 import io
 import random
-import tarfile
+import shutil
 import types
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import first_edition
 import matplotlib_inline.backend_inline
 import mxnet as mx
 import numpy as onp
 import pandas as pd
 import pytest
 from d2l import mxnet as d2l
-from mxnet import autograd, gluon, np, npx
+from mxnet import autograd, gluon, np
 from mxnet.gluon import nn
 
 CPU = mx.cpu()
 TEXT = "the time traveller for so it will be convenient to speak of him "
-# Not called: Python's own, which the package imports.
-NOT_ITS_OWN = {"defaultdict"}
+# Not called here: they use Python alone, and data sets call most of them.
+PYTHON_ALONE = {
+    "HyperParameters", "RandomGenerator", "Vocab", "add_to_class", "bleu",
+    "check_len", "check_shape", "copyfile", "defaultdict", "download",
+    "download_extract", "extract", "get_centers_and_contexts",
+    "get_dataloader_workers", "get_negatives", "get_tokens_and_segments",
+    "hit_and_auc", "preprocess_nmt", "read_csv_labels", "read_imdb",
+    "reorg_test", "reorg_train_valid", "subsample", "tokenize",
+    "tokenize_nmt", "truncate_pad"}
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(autouse=True)
-def formats(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def formats(monkeypatch, tmp_path):
     """As in a chapter, beside a folder `data`; the formats of figures."""
     found: list[str] = []
-    monkeypatch.setattr(d2l, "DATA_HUB", dict(d2l.DATA_HUB))
     # Outside of a notebook there is no one to tell the format.
     monkeypatch.setattr(matplotlib_inline.backend_inline,
                         "set_matplotlib_formats", found.append)
+    monkeypatch.setattr(d2l, "DATA_HUB", dict(d2l.DATA_HUB))
+    # No worker processes.
+    monkeypatch.setattr(d2l, "get_dataloader_workers", lambda: 0)
+    for folder in ("data", "chapter"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / "chapter")
     for module in (random, onp.random, mx.random):
         module.seed(0)
-    npx.set_np()
-    with first_edition.data_folder():
+    with mx.util.np_shape(True), mx.util.np_array(True):
         yield found
-    npx.reset_np()
     d2l.plt.close("all")
 
 
 def same(found: Any, expected: Any) -> bool:
-    return first_edition.same(_lists(expected), _lists(found))
-
-
-def _lists(value: Any) -> Any:
-    """Numbers of arrays, for a comparison."""
-    if isinstance(value, (list, tuple)):
-        return [*map(_lists, value)]
-    if isinstance(value, np.ndarray):
-        value = value.asnumpy()
-    if isinstance(value, onp.ndarray):
-        return _lists(value.tolist())
-    return float(value) if isinstance(value, (int, onp.number)) else value
+    """Equal but for the last places of numbers; lists stand for arrays."""
+    if hasattr(found, "tolist"):
+        found = found.tolist()
+    if isinstance(expected, (list, tuple)):
+        return len(found) == len(expected) and all(
+            map(same, found, expected))
+    return found == (pytest.approx(expected, 1e-3, 1e-3) if isinstance(
+        expected, (int, float)) else expected)
 
 
 def stored(name: str, files: dict[str, str | bytes]) -> None:
     """Put a file, or an archive of files, where `download` looks first."""
     url = d2l.DATA_HUB[name][0]
     path = Path("../data", url.rpartition("/")[2])
-    contents = {file: text.encode() if isinstance(text, str) else text
-                for file, text in files.items()}
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(path, "w") as packed:
-            for file, content in contents.items():
-                packed.writestr(file, content)
-    elif path.suffix in (".tar", ".gz"):
-        with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w"
-                          ) as tar:
-            for file, content in contents.items():
-                entry = tarfile.TarInfo(file)
-                entry.size = len(content)
-                tar.addfile(entry, io.BytesIO(content))
-    else:
-        (content,) = contents.values()
-        path.write_bytes(content)
+    kind = {".zip": "zip", ".tar": "tar", ".gz": "gztar"}.get(path.suffix)
+    for file, content in files.items():
+        place = Path("packed", file) if kind else path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(
+            content.encode() if isinstance(content, str) else content)
+    if kind:
+        shutil.move(shutil.make_archive("archive", kind, "packed"), path)
+        shutil.rmtree("packed")
     d2l.DATA_HUB[name] = url, hashlib.sha1(path.read_bytes()).hexdigest()
 
 
@@ -153,7 +151,7 @@ def test_every_name_is_called():
     called = {node.attr for node in ast.walk(tree)
               if isinstance(node, ast.Attribute)
               and isinstance(node.value, ast.Name) and node.value.id == "d2l"}
-    assert names - called == NOT_ITS_OWN
+    assert names - called == PYTHON_ALONE
 
 
 X = [[0.0, 1.0], [2.0, 3.0]]
@@ -202,7 +200,6 @@ X = [[0.0, 1.0], [2.0, 3.0]]
     (lambda x: d2l.zeros_like(x), [[0, 0], [0, 0]]),
     # Of chapters.
     (lambda x: d2l.accuracy(x, np.array([1, 0])), 1.0),
-    (lambda x: d2l.bleu("a b c", "a b c", 2), 1.0),
     (lambda x: d2l.box_center_to_corner(np.array([[2, 2, 2, 4]])),
      [[1, 0, 3, 4]]),
     (lambda x: d2l.box_corner_to_center(np.array([[1, 0, 3, 4]])),
@@ -213,7 +210,6 @@ X = [[0.0, 1.0], [2.0, 3.0]]
     (lambda x: d2l.corr2d(x, np.ones((1, 2))), [[1], [5]]),
     (lambda x: d2l.get_fashion_mnist_labels([9, np.array(0)]),
      ["ankle boot", "t-shirt"]),
-    (lambda x: d2l.hit_and_auc([3, 1, 2], [1], 2), [1, 0.5]),
     (lambda x: d2l.linreg(x, np.ones((2, 1)), 1), [[2], [6]]),
     (lambda x: d2l.masked_softmax(np.zeros((1, 1, 3)), np.array([2])),
      [[[0.5, 0.5, 0]]]),
@@ -221,18 +217,28 @@ X = [[0.0, 1.0], [2.0, 3.0]]
                        np.array([0.5, 0.9, 0.7]), 0.5), [1, 2]),
     (lambda x: d2l.offset_inverse(*_boxes_and_offsets()),
      [[0.2, 0.2, 0.4, 0.6]]),
-    (lambda x: d2l.preprocess_nmt("Go\u202f. Hi!"), "go . hi !"),
     (lambda x: d2l.squared_loss(x[0], x[1]), [2, 2]),
-    (lambda x: d2l.tokenize(["a b"], "char"), [["a", " ", "b"]]),
-    (lambda x: d2l.tokenize_nmt("go .\tva !\nno tab", 2),
-     [[["go", "."]], [["va", "!"]]]),
-    (lambda x: d2l.truncate_pad([1], 3, 0), [1, 0, 0]),
-    (lambda x: d2l.get_tokens_and_segments(["a"], ["b"]),
-     [["<cls>", "a", "<sep>", "b", "<sep>"], [0, 0, 0, 1, 1]]),
     (lambda x: d2l.voc_label_indices(
         np.array([d2l.VOC_COLORMAP[3:5]]), d2l.voc_colormap2label()),
      [[3, 4]]),
     (lambda x: d2l.VOC_CLASSES[3], "bird"),
+    (lambda x: (d2l.USE_MXNET, d2l.USE_PYTORCH, d2l.USE_TENSORFLOW),
+     [True, False, False]),
+    (lambda x: d2l.nn_Module, nn.Block),
+    (lambda x: d2l.DATA_HUB["airfoil"][0].startswith(d2l.DATA_URL), True),
+    (lambda x: len(d2l.try_all_gpus()), d2l.num_gpus()),
+    (lambda x: [d2l.try_gpu(99), d2l.gpu(1)], [d2l.cpu(), mx.gpu(1)]),
+    (lambda x: d2l.split_batch(np.arange(4), np.arange(4), [CPU, CPU]),
+     [[[0, 1], [2, 3]]] * 2),
+    (lambda x: d2l.split_batch_multi_inputs(
+        (np.arange(3), np.arange(3)), np.arange(3), [CPU]),
+     [[[[0, 1, 2]] * 2], [[0, 1, 2]]]),
+    (lambda x: d2l.MaskedSoftmaxCELoss()(
+        np.zeros((2, 3, 2)), np.zeros((2, 3)), np.array([3, 0])),
+     [0.6931, 0]),
+    (lambda x: d2l.batchify([(1, [2], [3, 3]), (1, [2, 2], [3])]),
+     [[[1], [1]], [[2, 3, 3], [2, 2, 3]], [[1] * 3] * 2,
+      [[1, 0, 0], [1, 1, 0]]]),
 ])
 def test_what_it_gives(call: Callable[[Any], Any], expected: Any) -> None:
     found = call(np.array(X))
@@ -244,44 +250,11 @@ def _boxes_and_offsets() -> tuple[Any, Any]:
     return anchors, d2l.offset_boxes(anchors, np.array([[.2, .2, .4, .6]]))
 
 
-def test_devices():
-    assert d2l.num_gpus() == len(d2l.try_all_gpus())
-    assert d2l.try_gpu(99) == d2l.cpu() == CPU
-    assert d2l.gpu(1) == mx.gpu(1)
-    parts = d2l.split_batch(np.arange(4), np.arange(4), [CPU, CPU])
-    assert same(parts, [[[0, 1], [2, 3]]] * 2)
-    parts = d2l.split_batch_multi_inputs(
-        (np.arange(3), np.arange(3)), np.arange(3), [CPU])
-    assert same(parts, [[[[0, 1, 2]] * 2], [[0, 1, 2]]])
-
-
 def test_helpers_of_chapters(capsys):
-    assert (d2l.USE_MXNET, d2l.USE_PYTORCH, d2l.USE_TENSORFLOW) == (
-        True, False, False)
-    assert d2l.nn_Module is nn.Block
-    assert d2l.get_dataloader_workers() == 4
-    d2l.check_len([1, 2], 2)
-    d2l.check_shape(np.ones((2, 3)), (2, 3))
-    with pytest.raises(AssertionError):
-        d2l.check_len([1], 2)
-    with pytest.raises(AssertionError):
-        d2l.check_shape(np.ones(2), (3,))
-
-    class Options(d2l.HyperParameters):
-        def __init__(self, a: int, b: int) -> None:
-            self.save_hyperparameters(ignore=["b"])
-
-    @d2l.add_to_class(Options)
-    def double(self: Any) -> int:
-        return 2 * self.a
-
-    assert Options(3, 4).double() == 6 and not hasattr(Options(3, 4), "b")
     sums = d2l.Accumulator(2)
     for _ in range(2):
         sums.add(np.array(1), np.ones((1,)))
     assert (sums[0], sums[1]) == (2, 2)
-    sums.reset()
-    assert sums[0] == 0
     timer = d2l.Timer()
     timer.stop()
     assert same(timer.cumsum(), [timer.sum()]) and timer.avg() >= 0
@@ -400,6 +373,7 @@ def test_classification(capsys):
     assert printed.count("test acc") == printed.count("examples/sec") == 2
 
 
+@pytest.mark.slow
 def test_fashion_mnist():
     """From the files of the course, without a download."""
     data = d2l.FashionMNIST(batch_size=4, resize=(32, 32))
@@ -414,25 +388,45 @@ def test_fashion_mnist():
     assert len(train) == 2
 
 
-@pytest.mark.parametrize(("make", "shape"), [
-    (lambda: d2l.Residual(3), (2, 3, 8, 8)),
-    (lambda: d2l.Residual(6, use_1x1conv=True, strides=2), (2, 6, 4, 4)),
-    (lambda: d2l.ResNeXtBlock(4, 2, 1, use_1x1conv=True), (2, 4, 8, 8)),
-    (lambda: d2l.resnet18(10), (2, 10))])
-def test_convolutional_blocks(make, shape):
+IMAGES, WORDS = (2, 3, 8, 8), (2, 3, 8)
+
+
+@pytest.mark.parametrize(("make", "inputs", "shape"), [
+    (lambda: d2l.Residual(3), IMAGES, IMAGES),
+    (lambda: d2l.Residual(6, use_1x1conv=True, strides=2), IMAGES,
+     (2, 6, 4, 4)),
+    (lambda: d2l.ResNeXtBlock(4, 2, 1, use_1x1conv=True), IMAGES,
+     (2, 4, 8, 8)),
+    (lambda: d2l.resnet18(10), IMAGES, (2, 10)),
+    (lambda: d2l.PositionWiseFFN(4, 8), WORDS, WORDS),
+    (lambda: d2l.PositionalEncoding(8, 0), WORDS, WORDS),
+    (lambda: d2l.TransformerEncoderBlock(8, 16, 2, 0), (WORDS, 2), WORDS),
+    (lambda: d2l.TransformerEncoder(9, 8, 16, 2, 2, 0), ((2, 3), 2), WORDS),
+    (lambda: d2l.MultiHeadAttention(8, 2, 0), (*[WORDS] * 3, 2), WORDS),
+    (lambda: d2l.NextSentencePred(), (2, 8), (2, 2))])
+def test_blocks(make, inputs, shape):
+    """Given arrays of these shapes, or the number of words that count."""
     block = make()
     block.initialize()
-    X = np.random.uniform(size=(2, 3, 8, 8))
-    X.attach_grad()
-    with autograd.record():
-        Y = block(X)
-    Y.backward()
-    assert Y.shape == shape
-    assert not np.isnan(Y).any() and float(abs(X.grad).sum()) > 0
+    arrays = [np.random.uniform(size=each) if isinstance(each, tuple)
+              else np.array([1, each])
+              for each in (inputs if isinstance(inputs[0], tuple)
+                           else [inputs])]
+    Y = block(*arrays)
+    assert Y.shape == shape and not np.isnan(Y).any()
+    if inputs == IMAGES:
+        (X,) = arrays
+        X.attach_grad()
+        with autograd.record():
+            Y = block(X)
+        Y.backward()
+        assert float(abs(X.grad).sum()) > 0
 
 
 def test_optimization(capsys):
-    stored("airfoil", {"": Path("../data/airfoil_self_noise.dat").read_text()})
+    stored("airfoil", {"": "".join("\t".join(
+        str((7 * i + 3 * j * j) % 11 / 3) for j in range(6)) + "\n"
+        for i in range(40))})
     data_iter, size = d2l.get_data_ch11(4, 40)
     assert size == 5 and len(data_iter) == 10
 
@@ -454,19 +448,14 @@ def test_optimization(capsys):
     assert same((net.weight.grad() ** 2).sum() + net.bias.grad() ** 2, [1])
 
 
-class Characters(d2l.TimeMachine):
-    """The data set of characters, of a text of ours."""
-
-    def _download(self) -> str:
-        return TEXT * 3
-
-
 @pytest.mark.parametrize("make", [
     lambda size: d2l.RNNLMScratch(d2l.RNNScratch(size, 8), size, lr=1),
     lambda size: d2l.RNNLM(d2l.RNN(8), size, lr=1),
     lambda size: d2l.RNNLM(d2l.GRU(8, 2), size, lr=1)])
-def test_recurrent_networks(make):
-    data = Characters(batch_size=16, num_steps=6, num_train=96, num_val=32)
+def test_recurrent_networks(make, monkeypatch):
+    monkeypatch.setattr(d2l.TimeMachine, "_download", lambda _: TEXT * 3)
+    data = d2l.TimeMachine(
+        batch_size=16, num_steps=6, num_train=96, num_val=32)
     assert data.vocab.to_tokens(data.X[0, :3].tolist()) == [*"the"]
     model = make(len(data.vocab))
     X, _ = next(iter(data.val_dataloader()))
@@ -476,20 +465,7 @@ def test_recurrent_networks(make):
     assert text.startswith("the t") and len(text) == 10
 
 
-def test_vocabulary():
-    vocab = d2l.Vocab([["a", "b"], ["a"]], min_freq=2, reserved_tokens=["-"])
-    assert vocab.idx_to_token == ["-", "<unk>", "a"]
-    assert vocab[["a", "b"]] == [2, vocab.unk]
-
-
 PAIRS = "go .\tva !\nhi .\tsalut !\nrun .\tcours !\n" * 4
-
-
-class Phrases(d2l.MTFraEng):
-    """The data set of translations, of pairs of ours."""
-
-    def _download(self) -> str:
-        return PAIRS
 
 
 class Decoder(d2l.AttentionDecoder):
@@ -513,8 +489,9 @@ class Decoder(d2l.AttentionDecoder):
         return np.ones((1, 1))
 
 
-def test_translation(capsys):
-    data = Phrases(batch_size=4, num_steps=5, num_train=8, num_val=4)
+def test_translation(capsys, monkeypatch):
+    monkeypatch.setattr(d2l.MTFraEng, "_download", lambda data: PAIRS)
+    data = d2l.MTFraEng(batch_size=4, num_steps=5, num_train=8, num_val=4)
     src, tgt, _, label = next(iter(data.train_dataloader()))
     assert src.shape == tgt.shape == label.shape == (4, 5)
     assert same(data.build(["hi ."], ["salut !"])[2], [3])
@@ -555,9 +532,6 @@ def test_translation(capsys):
     words, weights = d2l.predict_seq2seq(
         net, "go .", src_vocab, tgt_vocab, 3, CPU, True)
     assert {*words.split()} <= {*tgt_vocab.idx_to_token} and weights
-    loss = d2l.MaskedSoftmaxCELoss()
-    assert same(loss(np.zeros((2, 3, 2)), np.zeros((2, 3)),
-                     np.array([3, 0])), [0.6931, 0])
 
 
 def test_attention():
@@ -569,20 +543,9 @@ def test_attention():
         found = block(queries, keys, values, lengths)
         assert same(found, [[[1, 2]], [[2, 3]]])  # keys are alike
         assert same(block.attention_weights[0], [[0.5, 0.5, 0]])
-    X = np.random.uniform(size=(2, 3, 8))
     place = d2l.PositionalEncoding(8, 0)(np.zeros((1, 2, 8)))
     assert same(place[0, 0], [0, 1] * 4)
-    for block, arguments in (
-            (d2l.MultiHeadAttention(8, 2, 0), (X, X, X, lengths)),
-            (d2l.PositionWiseFFN(4, 8), (X,)),
-            (d2l.AddNorm(0), (X, X)),
-            (d2l.TransformerEncoderBlock(8, 16, 2, 0), (X, lengths)),
-            (d2l.TransformerEncoder(9, 8, 16, 2, 2, 0),
-             (np.ones((2, 3)), lengths))):
-        block.initialize(force_reinit=True)
-        found = block(*arguments)
-        assert found.shape == X.shape and not np.isnan(found).any()
-    norm = d2l.AddNorm(0)
+    X, norm = np.random.uniform(size=WORDS), d2l.AddNorm(0)
     norm.initialize()
     assert same(norm(X, X).mean(axis=2), [[0] * 3] * 2)
 
@@ -618,8 +581,7 @@ def test_detection_data():
     assert X.shape == (1, 3, 256, 256) and y.shape == (1, 1, 5)
 
 
-def test_segmentation_data(monkeypatch):
-    monkeypatch.setattr(d2l, "get_dataloader_workers", lambda: 0)
+def test_segmentation_data():
     root = "VOCdevkit/VOC2012"
     stored("voc2012", {
         f"{root}/{file}": content for file, content in (
@@ -640,47 +602,12 @@ def test_segmentation_data(monkeypatch):
     assert X.shape == y.shape == (3, 4, 3)
 
 
-def test_files(tmp_path):
-    assert d2l.DATA_HUB["airfoil"][0].startswith(d2l.DATA_URL)
-    stored("hotdog", {"hotdog/one.txt": "1"})
-    assert d2l.download_extract("hotdog") == "../data/hotdog"
-    d2l.extract(d2l.download("hotdog"), tmp_path)
-    assert (tmp_path / "hotdog/one.txt").read_text() == "1"
-    (tmp_path / "labels.csv").write_text("id,label\n1,cat\n2,dog\n3,cat\n")
-    labels = d2l.read_csv_labels(tmp_path / "labels.csv")
-    assert labels == {"1": "cat", "2": "dog", "3": "cat"}
-    for part, names in (("train", "123"), ("test", "4")):
-        for name in names:
-            path = tmp_path / part / f"{name}.png"
-            path.parent.mkdir(exist_ok=True)
-            path.touch()
-    d2l.copyfile(tmp_path / "test/4.png", tmp_path / "copy")
-    assert (tmp_path / "copy/4.png").exists()
-    assert d2l.reorg_train_valid(tmp_path, labels, 0.5) == 1
-    d2l.reorg_test(tmp_path)
-    assert len([*(tmp_path / "train_valid_test").glob("*/*/*.png")]) == 7
-
-
 def test_word_embedding(monkeypatch):
-    monkeypatch.setattr(d2l, "get_dataloader_workers", lambda: 0)
     stored("ptb", {"ptb/ptb.train.txt": "\n".join([TEXT] * 12)})
     assert len(d2l.read_ptb()) == 12
-    sentences = [["a", "b", "c", "d"]] * 4
-    vocab = d2l.Vocab(sentences)
-    kept, counter = d2l.subsample(sentences, vocab)
-    assert counter["a"] == 4 and len(kept) == 4
-    corpus = [vocab[line] for line in sentences]
-    centers, contexts = d2l.get_centers_and_contexts(corpus, 1)
-    assert centers[:2] == corpus[0][:2] and contexts[0] == [corpus[0][1]]
-    assert d2l.RandomGenerator([0, 1]).draw() == 2
-    negatives = d2l.get_negatives(contexts, vocab, counter, 2)
-    assert len(negatives[0]) == 2 and contexts[0][0] not in negatives[0]
-    batch = d2l.batchify([(1, [2], [3, 3]), (1, [2, 2], [3])])
-    assert same(batch, [[[1], [1]], [[2, 3, 3], [2, 2, 3]], [[1] * 3] * 2,
-                        [[1, 0, 0], [1, 1, 0]]])
     monkeypatch.setattr(d2l, "subsample", lambda lines, vocab: (
         lines, {token: 12 for token in vocab.idx_to_token}))
-    loader, vocab = d2l.load_data_ptb(64, 2, 3)
+    loader, _ = d2l.load_data_ptb(64, 2, 3)
     centers, *others = next(iter(loader))
     assert centers.shape == (64, 1)
     assert len({part.shape for part in others}) == 1
@@ -690,8 +617,7 @@ def test_word_embedding(monkeypatch):
     assert same(embedding[["of", "other"]], [[3, 4], [0, 0]])
 
 
-def test_bert(monkeypatch):
-    monkeypatch.setattr(d2l, "get_dataloader_workers", lambda: 0)
+def test_bert():
     paragraph = "the dog runs . the cat sits . the dog sits\n"
     stored("wikitext-2", {"wikitext-2/wiki.train.tokens": paragraph * 8})
     loader, vocab = d2l.load_data_wiki(4, 16)
@@ -704,20 +630,14 @@ def test_bert(monkeypatch):
     assert encoded.shape == (4, 16, 8)
     assert words.shape == (*places.shape, len(vocab))
     assert following.shape == (4, 2)
-    encoder = d2l.BERTEncoder(*sizes)
+    encoder, words = d2l.BERTEncoder(*sizes), d2l.MaskLM(9, 8)
     encoder.initialize()
     assert encoder(tokens, segments, lengths).shape == encoded.shape
-    for block, arguments, shape in (
-            (d2l.MaskLM(9, 8), (encoded, places), (*places.shape, 9)),
-            (d2l.NextSentencePred(), (encoded[:, 0],), (4, 2))):
-        block.initialize()
-        assert block(*arguments).shape == shape
+    words.initialize()
+    assert words(encoded, places).shape == (*places.shape, 9)
 
 
-def test_sentiment_and_inference(monkeypatch):
-    monkeypatch.setattr(d2l, "get_dataloader_workers", lambda: 0)
-    data, labels = d2l.read_imdb("../data/aclImdb", True)
-    assert len(data) == 12 and sum(labels) == 6
+def test_sentiment_and_inference():
     stored("aclImdb", {
         f"aclImdb/{part}/{kind}/{i}.txt": f"{kind} film"
         for part in ("train", "test") for kind in ("pos", "neg")
@@ -747,19 +667,15 @@ def test_adversarial_networks():
     X, Z = np.random.normal(3, 1, (8, 2)), np.random.normal(size=(8, 2))
     nets = nn.Dense(1), nn.Dense(2)
     loss = gluon.loss.SigmoidBinaryCrossEntropyLoss()
-    trainers = []
-    for net in nets:
-        net.initialize()
-        trainers.append(gluon.Trainer(net.collect_params(), "sgd",
-                                      {"learning_rate": 0.1}))
-    first = d2l.update_D(X, Z, *nets, loss, trainers[0])
-    for _ in range(5):
-        last = d2l.update_D(X, Z, *nets, loss, trainers[0])
-    assert last < first
-    first = d2l.update_G(Z, *nets, loss, trainers[1])
-    for _ in range(5):
-        last = d2l.update_G(Z, *nets, loss, trainers[1])
-    assert last < first
+    for net, update, arrays in ((nets[0], d2l.update_D, (X, Z)),
+                                (nets[1], d2l.update_G, (Z,))):
+        for each in nets:
+            each.initialize()  # of what is there, nothing
+        trainer = gluon.Trainer(net.collect_params(), "sgd",
+                                {"learning_rate": 0.1})
+        losses = [float(update(*arrays, *nets, loss, trainer))
+                  for _ in range(6)]
+        assert losses[-1] < losses[0]
 
 
 class Factors(nn.Block):
@@ -774,6 +690,7 @@ class Factors(nn.Block):
         return (self.users(user) * self.items(item)).sum(axis=-1)
 
 
+@pytest.mark.slow
 def test_recommendation(capsys):
     rows = [(user, item, (user + item) % 5 + 1, 10 * user + item)
             for user in range(1, 6) for item in range(1, 6)]
