@@ -3,8 +3,8 @@
 The file `d2lzh_compat.pth`, or `d2lzh_compat.start` since Python 3.15, lets
 Python call `install` when it starts. Nothing more happens until a program
 imports MXNet or the book's package: MXNet is then imported as
-`d2lzh_compat.mxnet` does it, and `d2lzh` gets the functions that d2lzh_ext
-has in the place of broken ones.
+`d2lzh_compat.mxnet` does it, and `d2lzh` gets working functions in the place
+of broken ones, if a package that has them is installed: the course's is one.
 The environment variable D2LZH_HOOK=0 switches it off.
 """
 from __future__ import annotations
@@ -24,8 +24,9 @@ def _ours(name: str) -> Any:
     return importlib.import_module(f"d2lzh_compat.{name}")
 
 
-def _import_course(_: Any) -> None:
-    _ours("modules").import_course()  # it puts its functions into d2lzh
+def _complete(_: Any) -> None:
+    """Let what is installed put its functions into d2lzh."""
+    _ours("modules").import_complements()
 
 
 # What to call, with the module, once a module of that name is executed.
@@ -85,4 +86,4 @@ def insert() -> None:
 def install() -> None:
     """Called when Python starts."""
     if os.environ.get("D2LZH_HOOK") != "0":
-        call_after_import("d2lzh", _import_course)
+        call_after_import("d2lzh", _complete)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.util
+import importlib
 import sys
 import types
 from collections.abc import Mapping
@@ -89,13 +89,18 @@ def _mend_random(mxnet: Any) -> None:
                 setattr(module, name, with_plain_numbers(draw))
 
 
-def import_course() -> None:
-    """Import d2lzh_ext where it is installed: it completes what others lack.
+def import_complements() -> None:
+    """Import what completes d2lzh and Gluon's data sets: the course does.
 
-    Nothing here needs it.
+    A distribution names such a module by an entry point `d2lzh_compat`.
     """
-    if importlib.util.find_spec("d2lzh_ext"):
-        importlib.import_module("d2lzh_ext")
+    from importlib import metadata  # slow to import
+
+    found: Any = metadata.entry_points()
+    for entry_point in (found.select(group="d2lzh_compat")
+                        if sys.version_info >= (3, 10)
+                        else found.get("d2lzh_compat", ())):
+        entry_point.load()
 
 
 def _mend_data_sets(vision: Any) -> None:
@@ -110,7 +115,7 @@ def _mend_data_sets(vision: Any) -> None:
         def get_data(self: Any) -> None:
             kind._get_data = download
             with contextlib.suppress(ImportError):  # of what it needs
-                import_course()
+                import_complements()
             kind._get_data(self)
 
         return get_data
