@@ -26,15 +26,17 @@ help:  ## this list
 run: setup  ## train LeNet here and now; CHAPTER=06 runs another chapter
 	@$(python) tools/run_chapter.py $(or $(CHAPTER),05)
 
-# No bars from what nox starts; tests/pytest_course.py says it for pytest.
+# FAST=1: without slow tests, with chapters 1 to 5 only. No bars from what nox
+# starts; tests/pytest_course.py says it for pytest.
 test: export D2LZH_PROGRESS := 0
-test: setup-test  ## what CI runs: style, types, tests, every chapter
+test: setup-test  ## what CI runs: style, types, tests, every chapter; FAST=1
 	$(python) -m ruff check .
 	$(python) -m mypy
 	$(python) -m mypy --allow-untyped-calls tools noxfile.py
 	$(python) -m pytest -n auto --nbval --nbval-current-env \
-		--nbval-sanitize-with tests/nbval.cfg tests chapters
-	$(python) -m nox
+		--nbval-sanitize-with tests/nbval.cfg $(if $(FAST),-m "not slow") \
+		tests $(if $(FAST),chapters/0[1-5]-*.ipynb,chapters)
+	$(if $(FAST),,$(python) -m nox)
 
 lab: setup  ## open the chapters in JupyterLab
 	@$(python) -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) \
@@ -60,7 +62,7 @@ bench: torch  ## time against d2lzh and PyTorch, over an hour; NETWORK=vgg one
 		$(or $(WHAT),$(if $(NETWORK),training,all)) $(NETWORK)
 
 matrix: setup-test  ## every Python, old and new NumPy, processors: hours
-	$(python) -m nox --session matrix debian processor
+	$(python) -m nox --session matrix beside debian processor
 
 projects: setup-test  ## old MXNet projects on the newest Python and NumPy
 	$(python) -m nox --session projects

@@ -1,13 +1,12 @@
 """What needs an environment of its own.
 
-`make test` runs the first six sessions, `make matrix` and `make projects`
+`make test` runs the first three sessions, `make matrix` and `make projects`
 those after them.
 """
 from __future__ import annotations
 
 import glob
 import os
-import shutil
 import subprocess
 
 import nox
@@ -57,6 +56,12 @@ def _require(session: nox.Session, version: str) -> str:
     return python
 
 
+def _install_course(session: nox.Session) -> None:
+    """The pins and this folder: MXNet's metadata refuses NumPy 2."""
+    session.install("--quiet", "--no-deps", "-r", "requirements-test.txt")
+    session.install("--quiet", "--no-deps", "--no-build-isolation", "-e", ".")
+
+
 def _beside(session: nox.Session) -> None:
     """Run the tests of what MXNet uses where it is, and we do not need.
 
@@ -73,81 +78,75 @@ def _beside(session: nox.Session) -> None:
 def newest(session: nox.Session) -> None:
     """Run the unit tests on Python 3.13 and the newest NumPy of the pins."""
     _require(session, NEWEST)
-    # As in tools/setup.sh: MXNet's metadata refuses NumPy 2.
-    session.install("--quiet", "--no-deps", "-r", "requirements-test.txt")
-    session.install("--quiet", "--no-deps", "--no-build-isolation", "-e", ".")
-    session.run("python", "-m", "pytest", *TESTS, *session.posargs)
+    _install_course(session)
+    session.run("python", "-m", "pytest", "-m", "not slow", *TESTS,
+                *session.posargs)
     _beside(session)
 
 
 @nox.session(python=_pythons[MAIN] or False)
-def beside(session: nox.Session) -> None:
-    """Try what MXNet does with other packages, on an old NumPy."""
+def installed(session: nox.Session) -> None:
+    """Install in each of the ways that a README names, then without us."""
     _require(session, MAIN)
-    session.install("--quiet", "--no-deps", "-r", "requirements-test.txt")
-    session.install("--quiet", "--no-deps", "--no-build-isolation", "-e", ".")
-    _beside(session)
-
-
-@nox.session(python=_pythons[MAIN] or False)
-def first_edition(session: nox.Session) -> None:
-    """Ask `d2lzh` itself, on an old NumPy, for the recorded results."""
-    _require(session, MAIN)
+    root, folder = os.getcwd(), session.create_tmp()
+    # A wheel, with all that it depends on, used far from the clone.
+    for old in glob.glob(f"{folder}/*.whl"):
+        os.remove(old)
+    session.run("python", "-m", "pip", "wheel", "--quiet", "--no-deps",
+                "--wheel-dir", folder, ".")
+    (wheel,) = glob.glob(f"{folder}/*.whl")
+    session.install("--quiet", wheel)
+    # Once more, for the version does not change with the code.
+    session.install("--quiet", "--no-deps", "--force-reinstall", wheel)
+    with session.chdir(folder):
+        session.run("python", "-I", f"{root}/tests/house/installed.py",
+                    env={"D2LZH_DATA": f"{root}/data"})
+    # What environment.yml lists for pip: conda writes such a file beside
+    # it, and calls pip there.
+    with open("environment.yml", encoding="utf-8") as file:
+        lines = file.read().partition("- pip:")[2].splitlines()
+    listed = [line.strip().removeprefix("- ") for line in lines]
+    with open(f"{folder}/requirements.txt", "w", encoding="utf-8") as file:
+        file.writelines(f"{line}\n".replace("-r ", f"-r {root}/").replace(
+            "-e .", f"-e {root}") for line in listed if line)
+    session.install("--quiet", "-r", f"{folder}/requirements.txt")
+    session.run("python", "-m", "pip", "check")
+    session.run("python", "-m", "d2lzh_ext", "doctor")
+    # `d2lzh` itself, on an old NumPy, gives the recorded results.
+    session.run("python", "-m", "pip", "uninstall", "--quiet", "--yes",
+                "d2lzh-ext")
     session.install(
         "--quiet", "numpy==1.23.5", "mxnet==1.9.1", "d2lzh==1.0.0",
         "matplotlib<3.9", "ipython<8", "setuptools<70")
     session.run("python", "-W", "ignore", "tests/ext/first_edition.py")
 
 
-@nox.session(python=_pythons[MAIN] or False)
-def installed(session: nox.Session) -> None:
-    """Build a wheel, install it, and use it far from the clone."""
-    _require(session, MAIN)
-    folder = session.create_tmp()
-    wheels = os.path.join(folder, "wheels")
-    shutil.rmtree(wheels, ignore_errors=True)
-    session.run("python", "-m", "pip", "wheel", "--quiet", "--no-deps",
-                "--wheel-dir", wheels, ".")
-    (wheel,) = glob.glob(os.path.join(wheels, "*.whl"))
-    session.install("--quiet", wheel)  # with all that it depends on
-    # Once more, for the version does not change with the code.
-    session.install("--quiet", "--no-deps", "--force-reinstall", wheel)
-    script = os.path.abspath("tests/house/installed.py")
-    data = os.path.abspath("data")
-    session.chdir(folder)
-    session.run("python", "-I", script, env={"D2LZH_DATA": data})
-
-
 @nox.session(python=_pythons[NEWEST] or False)
 def colab(session: nox.Session) -> None:
-    """Run the first cell of a chapter where it is as it is in Colab."""
+    """Where all is new and the course is not: the repairs alone, and Colab.
+    """
     _require(session, NEWEST)
     # Those of Colab's packages that matter here.
     session.install("--quiet", "numpy>=2", "matplotlib", "ipykernel",
-                    "nbclient")
-    # Of an earlier run of this session.
-    session.run("python", "-m", "pip", "uninstall", "--quiet", "--yes",
-                "mxnet", "d2lzh", "d2lzh-ext", "pooch", "tqdm",
-                silent=True)
-    session.run("python", "tests/house/colab.py", os.getcwd())
-
-
-@nox.session(python=_pythons[MAIN] or False)
-def environment(session: nox.Session) -> None:
-    """Install what environment.yml lists for pip, as conda hands it over."""
-    _require(session, MAIN)
-    with open("environment.yml", encoding="utf-8") as file:
-        lines = file.read().partition("- pip:")[2].splitlines()
-    lines = [line.strip().removeprefix("- ") for line in lines]
-    path = os.path.join(session.create_tmp(), "requirements.txt")
-    # conda writes such a file beside environment.yml, and calls pip there.
+                    "nbclient", "requests", "tqdm")
+    remove = ("python", "-m", "pip", "uninstall", "--quiet", "--yes",
+              "mxnet", "d2lzh", "d2lzh-ext", "d2lzh-compat")
+    session.run(*remove, silent=True)  # of an earlier run of this session
+    session.install("--quiet", "--no-deps", "mxnet==1.9.1")
+    session.install("--quiet", "./d2lzh_compat")
     root = os.getcwd()
-    with open(path, "w", encoding="utf-8") as file:
-        file.writelines(f"{line}\n".replace("-r ", f"-r {root}/").replace(
-            "-e .", f"-e {root}") for line in lines if line)
-    session.install("--quiet", "-r", path)
-    session.run("python", "-m", "pip", "check")
-    session.run("python", "-m", "d2lzh_ext", "doctor")
+    with session.chdir(session.create_tmp()):
+        session.run("python", "-I", f"{root}/tests/house/alone.py")
+    session.run(*remove, silent=True)
+    session.run("python", "tests/house/colab.py", root)
+
+
+@nox.session(python=_pythons[MAIN] or False, default=False)
+def beside(session: nox.Session) -> None:
+    """Try what MXNet does with other packages, on an old NumPy."""
+    _require(session, MAIN)
+    _install_course(session)
+    _beside(session)
 
 
 @nox.session(default=False, venv_backend="none")

@@ -1,4 +1,4 @@
-"""For every unit test: no network and no windows."""
+"""For every unit test: no network and no windows; a small notebook."""
 from __future__ import annotations
 
 import socket
@@ -43,3 +43,19 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "create_connection", checked_create)
     monkeypatch.setattr(socket.socket, "connect", checked_connect)
     monkeypatch.setattr(socket.socket, "connect_ex", checked_connect_ex)
+
+
+@pytest.fixture
+def tiny() -> Any:
+    """A notebook about which there is nothing to complain."""
+    import notebooks
+    from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+    notebook = new_notebook(cells=[
+        new_code_cell("x = 6 * 7\nprint('x is', x)", execution_count=1,
+                      outputs=[new_output("stream", name="stdout",
+                                          text="x is 42\n")]),
+        new_code_cell("assert x == 42", execution_count=2),
+    ])
+    notebooks.clean(notebook)
+    return notebook

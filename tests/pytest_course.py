@@ -27,7 +27,8 @@ os.environ["D2LZH_PROGRESS"] = "0"
 GIB_PER_WORKER = 2  # a chapter takes up to 1.3
 PAUSE = 15          # seconds between two lines of progress, at least
 # Seconds for a test, where it trains networks or compares great ones.
-SLOW = {"test_benchmarks": 4, "test_references": 4, "test_book_code": 3}
+SLOW = {"test_exit": 30, "test_benchmarks": 4, "test_launch": 2}
+UNRECORDED = 30.0  # for a notebook, those with solutions for example
 CHAPTERS = json.loads((notebooks.ROOT / "data" / "results" / "chapters.json")
                       .read_text(encoding="utf-8"))["chapters"]
 
@@ -54,7 +55,7 @@ def seconds(file: str, tests: int) -> float:
     if path.suffix == ".ipynb":
         recorded = CHAPTERS.get(path.stem, {}) if (
             path.parent.name == "chapters") else {}
-        return float(recorded.get("seconds", 60))
+        return float(recorded.get("seconds", UNRECORDED))
     return tests * SLOW.get(path.stem, 0.3)
 
 
@@ -127,11 +128,32 @@ class Progress:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_handlecrashitem(crashitem: str, sched: Any) -> None:
-    """Go on behind a test that killed its worker: xdist would repeat it."""
-    for tests in sched.workqueue.values():
-        if crashitem in tests:
-            tests[crashitem] = True
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Go on behind a test that killed its worker.
+
+    xdist would give it to every other worker in turn, and wait for ever for
+    a worker that got a file of which nothing is left.
+    """
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def remove_node(self, node: Any) -> str | None:
+            files = self.assigned_work.pop(node)
+            left = [(tests, test) for tests in files.values()
+                    for test, done in tests.items() if not done]
+            if not left:
+                return None
+            tests, killer = left[0]
+            tests[killer] = True
+            self.workqueue.update({file: tests for file, tests in
+                                   files.items() if not all(tests.values())})
+            for other in self.assigned_work:
+                self._reschedule(other)
+            return killer
+
+    return Scheduling(config, log)
 
 
 class KernelDied(Exception):

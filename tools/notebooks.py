@@ -94,9 +94,6 @@ def write(notebook: Any, path: Path) -> None:
     pages.write(path, nbformat.writes(notebook).rstrip("\n") + "\n")
 
 
-write_aside = pages.write  # its old name, in tools/run_chapter.py
-
-
 def complaints(notebook: Any) -> list[str]:
     """What is wrong with a notebook as it is stored; empty if nothing is.
 

@@ -5,14 +5,16 @@ A generated section stands between two comments, `<!-- NAME: begin -->` and
 """
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
+
+# By its path: its package imports MXNet, which takes a second or fails.
+_ATOMIC = Path(__file__).parents[1] / "d2lzh_ext" / "files" / "atomic.py"
+written_aside = runpy.run_path(str(_ATOMIC))["written_aside"]
 
 
 def write(path: Path, content: str | bytes) -> None:
     """Write a file so that readers see the old one or the new one."""
-    # Not above: with it comes MXNet, which takes a second.
-    from d2lzh_ext.files.atomic import written_aside
-
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_aside(path) as aside:
         aside.write_bytes(content if isinstance(content, bytes)

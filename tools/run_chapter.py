@@ -22,6 +22,7 @@ if __name__ == "__main__":  # no traceback for a Ctrl-C during the imports
 import ipykernel.kernelspec
 import nbformat
 import notebooks
+import pages
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
@@ -148,7 +149,7 @@ def save(notebook: Any, path: Path, output: Path) -> list[Path]:
     page, _ = HTMLExporter(embed_images=True).from_notebook_node(
         notebook, {"metadata": {"name": path.stem,
                                 "path": str(path.parent)}})
-    notebooks.write_aside(target.with_suffix(".html"), page)
+    pages.write(target.with_suffix(".html"), page)
     return [target, target.with_suffix(".html")]
 
 

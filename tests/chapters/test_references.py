@@ -88,18 +88,19 @@ def _stride_in_the_3x3(zoo: Any) -> None:
             layer._kwargs["stride"] = (1, 1)
 
 
-@pytest.mark.parametrize("name, make_zoo, prepare", [
-    ("vgg16", vision.vgg16, None),
-    ("resnet50", vision.resnet50_v1, _stride_in_the_3x3),
-    ("densenet121", vision.densenet121, None),
+@pytest.mark.parametrize("name, make_zoo, prepare, side", [
+    # At 224, one of its dense layers alone has 103 million weights.
+    ("vgg16", vision.vgg16, None, 64),
+    ("resnet50", vision.resnet50_v1, _stride_in_the_3x3, 224),
+    ("densenet121", vision.densenet121, None, 224),
 ])
 def test_equals_the_model_zoo(
         name: str, make_zoo: Callable[[], Any],
-        prepare: Callable[[Any], None] | None) -> None:
+        prepare: Callable[[Any], None] | None, side: int) -> None:
     net, zoo = getattr(models, name)(), make_zoo()
     if prepare:
         prepare(zoo)
-    X = randomise(net, (1, 3, 224, 224))
+    X = randomise(net, (1, 3, side, side))
     zoo.initialize()
     with autograd.predict_mode():
         zoo(X)
@@ -141,7 +142,7 @@ def copy_to_torch(net: Any, module: Any) -> None:
     ("lenet", lambda t: t.lenet(), 1, 28),
     ("lenet_bn", lambda t: t.lenet_bn(), 1, 28),
     ("alexnet", lambda t: t.alexnet(1, 1024, 10, False), 1, 128),
-    ("alexnet_paper", lambda t: t.alexnet(3, 9216, 1000, True), 3, 227),
+    ("alexnet_paper", lambda t: t.alexnet(3, 2304, 1000, True), 3, 131),
     ("vgg", lambda t: t.vgg(512), 1, 64),
     ("nin", lambda t: t.nin(1, (10, 10, 10)), 1, 128),
     ("nin_paper", lambda t: t.nin(3, (1024, 1024, 1000)), 3, 224),
@@ -152,7 +153,7 @@ def copy_to_torch(net: Any, module: Any) -> None:
     ("zfnet_small", lambda t: t.zfnet(
         1, (48, 128, 192, 192, 128), 1, (512, 1024, 1024, 10)), 1, 64),
     ("zfnet", lambda t: t.zfnet(
-        3, (96, 256, 384, 384, 256), 2, (9216, 4096, 4096, 1000)), 3, 224),
+        3, (96, 256, 384, 384, 256), 2, (2304, 4096, 4096, 1000)), 3, 128),
 ])
 def test_equals_pytorch(
         monkeypatch: pytest.MonkeyPatch, name: str,

@@ -4,7 +4,7 @@ A case calls one name of the package it is given and returns what came of it,
 as JSON can hold it. first_edition.json holds what `d2lzh` itself gave where
 it still worked, on Python 3.11 with NumPy 1.23.5:
 
-    nox --session first_edition     does that again, and compares
+    nox --session installed     does that again, and compares
 """
 from __future__ import annotations
 

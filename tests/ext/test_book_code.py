@@ -20,6 +20,7 @@ SCRIPTS = sorted((Path(__file__).parent / "book").glob("*.py"))
 FEW = {"s05_cnn": 32, "s08_performance": 16}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore")
 def test_a_section_of_the_book_runs(script, monkeypatch):

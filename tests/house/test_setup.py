@@ -9,7 +9,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ PACKAGES = "d2lzh_compat/packages.sh"
 LIBRARIES = ["libgomp.so.1", "libquadmath.so.0"]
 TOOLS = ["sh", "sed", "sort", "head", "grep", "dirname", "rm", "touch", "cmp",
          "tail", "mkdir", "cp", "chmod"]
+UNAME = "case $1 in -s) echo Linux ;; *) echo {} ;; esac"
 APT = "apt-get update && apt-get install -y"
 # A Python as far as the scripts ask; LOG has what it was told to make, and
 # HIDDEN the libraries that it does not find. $DIE names the step in which it
@@ -66,8 +67,7 @@ class System:
             path = self.course / name
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, path)
-        self.program("uname", 'case $1 in -s) echo Linux ;; '
-                              '*) echo x86_64 ;; esac')
+        self.program("uname", UNAME.format("x86_64"))
         self.program("ldd", "echo ldd, GNU libc 2.41")
         self.program("ldconfig", "")
         self.user(0)
@@ -106,19 +106,16 @@ class System:
         path.chmod(0o755)
         return path
 
-    def command(self, script: str, *arguments: str) -> list[str]:
-        return [str(self.bin / "sh"), str(self.course / script), *arguments]
-
-    def run(self, script: str, *arguments: str, **environment: str
-            ) -> subprocess.CompletedProcess[str]:
+    def run(self, script: str, *arguments: str, within: Sequence[str] = (),
+            **environment: str) -> subprocess.CompletedProcess[str]:
         # Neither HOME nor anything else of the caller's.
+        settings = {"PATH": str(self.bin), "LC_ALL": "C",
+                    "PYENV_ROOT": str(self.bin / "pyenv"), **environment}
         return subprocess.run(
-            self.command(script, *arguments), capture_output=True, text=True,
-            check=False, cwd=self.bin, env=self.settings(**environment))
-
-    def settings(self, **environment: str) -> dict[str, str]:
-        return {"PATH": str(self.bin), "LC_ALL": "C",
-                "PYENV_ROOT": str(self.bin / "pyenv"), **environment}
+            [*within, "env", "-i",
+             *(f"{name}={value}" for name, value in settings.items()),
+             str(self.bin / "sh"), str(self.course / script), *arguments],
+            capture_output=True, text=True, check=False, cwd=self.bin)
 
     def steps(self) -> list[str]:
         """What was made since the last call."""
@@ -273,14 +270,6 @@ def test_missing_venv_is_that_of_the_best_python(system: System) -> None:
     assert system.run(FIND, "3.13").stdout == ""
 
 
-def test_python_of_the_reader_is_the_only_one(system: System) -> None:
-    system.python("python3", "3.12.3")
-    result = system.run("tools/setup.sh", PYTHON="nowhere")
-    assert result.returncode == 1
-    assert "PYTHON=nowhere cannot be used: no such program" in result.stderr
-    assert not system.steps()
-
-
 def _no_venv(system: System) -> None:
     system.python("python3", "3.13.5", venv="no")
 
@@ -360,45 +349,34 @@ def test_packages_without_effect_end_it(system: System) -> None:
     assert "Still missing: libgomp.so.1 libquadmath.so.0" in result.stderr
 
 
-def test_nothing_is_installed_for_the_readers_python(system: System) -> None:
+@pytest.mark.parametrize("python, says", [
+    ("nowhere", "PYTHON=nowhere cannot be used: no such program"),
+    ("mine", f"\n    {APT} python3.14-venv libgomp1 libquadmath0\n"
+             "then run make again.\n")])
+def test_python_of_the_reader_is_the_only_one(
+        system: System, python: str, says: str) -> None:
     _apt(system, "3.13.5-1")
     system.python("python3", "3.12.3")
     system.python("mine", "3.14.2", venv="no")
-    result = system.run("tools/setup.sh", PYTHON="mine")
-    assert result.returncode == 1
-    assert result.stderr.endswith(
-        f"    {APT} python3.14-venv libgomp1 libquadmath0\n"
-        "then run make again.\n")
+    result = system.run("tools/setup.sh", PYTHON=python)
+    assert result.returncode == 1 and says in result.stderr
+    assert not system.steps()
 
 
-def test_root_without_apt_is_told_the_line(system: System) -> None:
-    system.program("dnf", "exit 1")
+@pytest.mark.parametrize("programs, says", [
+    ({}, "Missing: python libgomp.so.1 libquadmath.so.0. Install it with"),
+    ({"dnf": "exit 1"}, "Run this line:\n    dnf install -y python3.12 "
+     "libgomp libquadmath\nthen run make again.\n"),
+    ({"pacman": "exit 1", "uname": UNAME.format("aarch64")},
+     "Missing: python libgomp.so.1. Run this line:"),
+    ({"apk": "exit 1", "ldd": "echo musl libc; exit 1"}, "no wheel for musl")])
+def test_root_without_apt_is_told_what_to_do(
+        system: System, programs: dict[str, str], says: str) -> None:
+    for name, text in programs.items():
+        system.program(name, text)
     result = system.run("tools/setup.sh")
-    assert result.stderr.endswith(
-        "Run this line:\n    dnf install -y python3.12 libgomp libquadmath\n"
-        "then run make again.\n")
-
-
-def test_musl_is_refused(system: System) -> None:
-    system.program("apk", "exit 1")
-    system.program("ldd", "echo musl libc; exit 1")
-    result = system.run("tools/setup.sh")
-    assert result.returncode == 1 and "musl" in result.stderr
+    assert result.returncode == 1 and says in result.stderr
     assert "apk" not in result.stderr
-
-
-def test_system_without_a_known_manager(system: System) -> None:
-    result = system.run("tools/setup.sh")
-    assert result.returncode == 1
-    assert "Missing: python libgomp.so.1 libquadmath.so.0." in result.stderr
-
-
-def test_arm_needs_no_libquadmath(system: System) -> None:
-    system.program("uname", 'case $1 in -s) echo Linux ;; '
-                            '*) echo aarch64 ;; esac')
-    system.program("pacman", "exit 1")
-    assert "Missing: python libgomp.so.1." in system.run(
-        "tools/setup.sh").stderr
 
 
 @pytest.mark.parametrize("step, made", [
@@ -439,31 +417,24 @@ def test_library_that_goes_later_is_missed(system: System) -> None:
 
 def _namespace() -> list[str]:
     """A command that runs another with mounts of its own."""
-    says = "there is no unshare"
-    for options in (["-m"], ["-rm"]):
-        with_options = ["unshare", *options]
-        try:
-            result = subprocess.run(
-                [*with_options, "mount", "-t", "tmpfs", "none", "/mnt"],
-                capture_output=True, text=True, check=False)
-        except FileNotFoundError:
-            break
+    if not shutil.which("unshare"):
+        pytest.skip("there is no unshare")
+    for options in ("-m", "-rm"):
+        result = subprocess.run(
+            ["unshare", options, "mount", "-t", "tmpfs", "none", "/mnt"],
+            capture_output=True, text=True, check=False)
         if result.returncode == 0:
-            return with_options
-        says = result.stderr.strip()
-    pytest.skip(f"no mount namespace here: {says}")
+            return ["unshare", options]
+    pytest.skip(f"no mount namespace here: {result.stderr.strip()}")
 
 
 def test_read_only_clone_is_one_clear_line(system: System) -> None:
     system.python("python3", "3.12.3")
     mount = """mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" ||
         exit 77
-        shift && exec env -i "$@" """
-    settings = [f"{k}={v}" for k, v in system.settings().items()]
-    result = subprocess.run(
-        [*_namespace(), "sh", "-c", mount, "sh", str(system.course),
-         *settings, *system.command("tools/setup.sh")],
-        capture_output=True, text=True, check=False)
+        shift && exec "$@" """
+    result = system.run("tools/setup.sh", within=[
+        *_namespace(), "sh", "-c", mount, "sh", str(system.course)])
     if result.returncode == 77:
         pytest.skip(f"no read-only mount here: {result.stderr.strip()}")
     assert result.returncode == 1
