@@ -87,7 +87,8 @@ pins: setup  ## requirements*.txt from pyproject.toml; UPGRADE=1 for newest
 
 clean:  ## remove .venv and all that the other targets made
 	rm -rf .venv .nox output build dist *.egg-info
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .grimp_cache \
+		.import_linter_cache
 	find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune \
 		-exec rm -rf {} +
 
