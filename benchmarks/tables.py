@@ -28,14 +28,18 @@ def spread(values: list[float], form: str) -> str:
     return f"{middle} [{least}–{most}]"
 
 
+def machine(place: Record) -> str:
+    """Where and when, of a provenance."""
+    return (f"{place['cores']} core{'s' * (place['cores'] > 1)} of an "
+            f"{place['processor']}, {place['date']}")
+
+
 def where(record: Record, rounds: int) -> str:
     """Under a table: on which machine, when, and how to repeat it."""
-    place = record["provenance"]
-    packages = place["packages"]
+    packages = record["provenance"]["packages"]
     torch = f"PyTorch {packages['torch']}, " if packages.get("torch") else ""
-    return (f"{place['cores']} cores of an {place['processor']}, "
-            f"{place['date']}, MXNet {packages['mxnet']}, {torch}"
-            f"{rounds} rounds. `make bench` repeats it.")
+    return (f"{machine(record['provenance'])}, MXNet {packages['mxnet']}, "
+            f"{torch}{rounds} rounds. `make bench` repeats it.")
 
 
 # --- an epoch of LeNet ------------------------------------------------------
@@ -113,6 +117,8 @@ def compile_seconds(entry: Record) -> str:
 
 def training_table(record: Record) -> str:
     names, entries = others(record), record["networks"]
+    compiled = any("compile_seconds" in found for entry in entries.values()
+                   for found in entry["contestants"].values())
     rows = [[f"`{network}`, {entry['side']}, {entry['batch_size']}",
              spread(entry["contestants"]["d2lzh_ext"]["images_per_second"],
                     ".0f"),
@@ -120,7 +126,7 @@ def training_table(record: Record) -> str:
                if name in entry["contestants"] else "–" for name in names),
              spread(share_of_peak(network, entry), ".0%")
              if network in networks.MODULES else "–",
-             compile_seconds(entry),
+             *([compile_seconds(entry)] if compiled else []),
              f"{entry['contestants']['d2lzh_ext']['peak_mib']:.0f}"]
             for network, entry in entries.items()]
     rows.append(["geometric mean of the medians", ""])
@@ -130,12 +136,13 @@ def training_table(record: Record) -> str:
                    if name in entry["contestants"]]
         rows[-1].append(f"{geometric_mean(medians):.2f}"
                         if len(medians) == len(trained(record)) else "–")
-    rows[-1] += [""] * 3
+    rows[-1] += [""] * (2 + compiled)
     return table(
         "network, size, batch | images/s of `d2lzh_ext`, median [min–max] | "
         + "".join(f"times as fast as `{name}` | " for name in names)
-        + "of the processor's peak | `torch` compiles, s | "
-        "memory of `d2lzh_ext`, MiB", rows)
+        + "of the processor's peak | "
+        + ("`torch` compiles, s | " if compiled else "")
+        + "memory of `d2lzh_ext`, MiB", rows)
 
 
 def training(record: Record) -> str:
@@ -312,8 +319,11 @@ def seeds(record: Record) -> str:
 def book(record: Record) -> str:
     from d2lzh_ext.chapters.ch16_compare import PUBLISHED
 
-    rows = []
+    rows: list[list[str]] = []
+    places: dict[str, list[str]] = {}
     for network, entry in record["runs"].items():
+        places.setdefault(machine(entry["provenance"]), []).append(
+            f"`{network}`")
         published = ["–", "–"]
         if network in PUBLISHED:
             slide, median, least, most = PUBLISHED[network]
@@ -322,13 +332,22 @@ def book(record: Record) -> str:
         rows.append([
             f"`{network}`", f"{entry['setting']['resize'] or 28}",
             f"{entry['setting']['num_epochs']}",
+            f"{sum(entry['seconds']) / 60:.0f}",
             f"{entry['train_acc'][-1]:.3f}", f"{entry['test_acc'][-1]:.3f}",
             *published])
-    return table(
-        "network | image size | epochs | training accuracy | test accuracy | "
-        "published, 5 epochs | published, 10 epochs [min–max]", rows
-    ) + ("\n\nOne run each, seed 0, all 60,000 images. Chapter 16 says where "
-         "the published figures come from.")
+    text = table(
+        "network | image size | epochs | minutes | training accuracy | "
+        "test accuracy | published, 5 epochs | "
+        "published, 10 epochs [min–max]", rows)
+    text += ("\n\nOne run each, seed 0, all 60,000 images. Chapter 16 says "
+             "where the published figures come from. ")
+    text += " ".join(f"{', '.join(names)}: {place}."
+                     for place, names in places.items())
+    missing = [f"`{name}`" for name in networks.MODULES
+               if name not in record["runs"]]
+    if missing:
+        text += f" Without a record yet: {', '.join(missing)}."
+    return text
 
 
 def mnist(record: Record) -> str:
@@ -341,7 +360,8 @@ def mnist(record: Record) -> str:
         ([recipe, f"{len(runs)}",
           f"{statistics.median(run['valid_acc'] for run in runs):.4f}",
           spread([run["test_acc"] for run in runs], ".4f")]
-         for recipe, runs in recipes.items()))
+         for recipe, runs in recipes.items())
+    ) + f"\n\n{machine(record['provenance'])}."
 
 
 # By the name of the record, which is also that of its section on the page.

@@ -37,15 +37,16 @@ def _versions(line: tuple[str, dict[str, Any]]) -> list[int]:
 
 def table(lines: dict[str, dict[str, Any]]) -> str:
     """The page's table, from the record."""
-    rows = ["| Python | NumPy | IPython | unit tests and chapter 5 |",
-            "|---|---|---|---|"]
+    rows = ["| Python | NumPy | IPython | unit tests and chapter 5 | date |",
+            "|---|---|---|---|---|"]
     for name, entry in sorted(lines.items(), key=_versions):
         system = SYSTEMS.get(name.split()[1], "")
         counts = ", ".join(f"{entry[kind]} {kind}" for kind in
                            ("passed", "failed", "error", "skipped")
                            if entry.get(kind))
         rows.append(f"| {entry['provenance']['python']}{system} | "
-                    f"{entry['numpy']} | {entry['ipython']} | {counts} |")
+                    f"{entry['numpy']} | {entry['ipython']} | {counts} | "
+                    f"{entry['provenance']['date']} |")
     return "\n".join(rows)
 
 

@@ -30,26 +30,35 @@ COST = {
           "cores of an {processor}, without a GPU ({date}).",
     "zh": "运行一章需要{least:.0f}到{most:.0f}秒，运行全部{number}章需要"
           "{minutes:.0f}分钟，内存最多{gib:.1f} GiB（{date}用`quick`设置在"
-          "{processor}的{cores}个核上测得，未使用GPU）。"}
+          "{processor}的{cores}个CPU核心上测得，未使用GPU）。"}
 RESULTS = {
-    "en": "| network | parameters | image | images × epochs | test accuracy "
-          "| times as fast as `d2lzh` | as PyTorch |",
-    "zh": "| 网络 | 参数个数 | 图像 | 图像数 × 迭代周期 | 测试准确率 "
-          "| 速度是`d2lzh`的几倍 | 是PyTorch的几倍 |"}
+    "en": "| network | parameters | trained at | images × epochs "
+          "| test accuracy | timed at | times as fast as `d2lzh` "
+          "| as PyTorch |",
+    "zh": "| 网络 | 参数个数 | 训练图像大小 | 图像数 × 迭代周期 "
+          "| 测试准确率 | 测速图像大小 | 速度是`d2lzh`的几倍 "
+          "| 是PyTorch的几倍 |"}
+FASTEST = {"en": ("faster", "fastest"), "zh": ("较快", "最快")}
 NOTE = {
-    "en": "Test accuracy on Fashion-MNIST: the `quick` setting, median and "
-          "range of {seeds} seeds; the parameters are those at its image "
-          "size. Speed: training at the book's image sizes on {cores} cores "
-          "of an {processor}, {date}, in images per second; `d2lzh` as "
-          "shipped, PyTorch {torch} in the fastest of the {ways} ways that "
-          "were timed. [All measurements](docs/benchmarks.md), each with the "
-          "command that repeats it.",
+    "en": "Test accuracy on Fashion-MNIST with the `quick` settings: median "
+          "and range of {seeds} seeds; the parameters are those at the image "
+          "size of training. Speed: images per second in training at the "
+          "book's image sizes, medians of {rounds} rounds on {cores} cores "
+          "of an {processor}, {date}. `d2lzh` is as shipped: four processes "
+          "load, and MXNet computes on half of the cores; while it is "
+          "imported, it is lent the names that NumPy has removed. Of "
+          "PyTorch {torch}, the {fastest} of {ways} ways counts. "
+          "[docs/benchmarks.md](docs/benchmarks.md) has the ranges and all "
+          "other measurements, each with the command that repeats it.",
     "zh": "Fashion-MNIST上的测试准确率：`quick`设置下{seeds}个随机种子的"
-          "中位数和范围；参数个数按这一图像大小计算。速度："
-          "按书中的图像大小训练，比较每秒处理的图像数，{date}在{processor}的"
-          "{cores}个核上测得；`d2lzh`为原版，PyTorch {torch}取所测{ways}种方式"
-          "中最快的一种。[全部测量结果](docs/benchmarks.md)，各附重复测量的"
-          "命令。"}
+          "中位数和范围；参数个数按训练图像的大小计算。速度："
+          "按书中的图像大小训练时每秒处理的图像数之比，{rounds}轮的中位数，"
+          "{date}在{processor}的{cores}个CPU核心上测得。`d2lzh`为原版："
+          "四个进程读取数据，MXNet只用一半的核心计算；"
+          "导入期间为它补上NumPy已删除的名称。"
+          "PyTorch {torch}取所测{ways}种方式中{fastest}的一种。"
+          "范围和其他测量结果见[docs/benchmarks.md](docs/benchmarks.md)，"
+          "每项都附有复现命令。"}
 
 
 def title(notebook: Any) -> str:
@@ -129,20 +138,21 @@ def results(root: Path, language: str) -> str:
         setting, accuracy = entry["setting"], entry["test_acc"]
         side = setting["resize"] or 28
         size = layers.summary(network(), (1, 1, side, side)).parameters
-        speed = timed["networks"].get(name, {}).get("contestants")
+        speed = timed["networks"].get(name)
         lines.append(" | ".join([
             f"| [`{name}`](chapters/{path.name})", f"{size:,}",
             f"{side} × {side}",
             f"{setting['num_train'] or 60_000:,} × {setting['num_epochs']}",
             f"{median(accuracy):.3f} "
             f"[{min(accuracy):.3f}–{max(accuracy):.3f}]",
-            *(_ratio(speed, contestant) if speed else "–"
+            f"{speed['side']} × {speed['side']}" if speed else "–",
+            *(_ratio(speed["contestants"], contestant) if speed else "–"
               for contestant in ("d2lzh", "torch.*"))]) + " |")
-    where = timed["provenance"]
-    ways = sum(name.startswith("torch") for name in
-               timed["networks"]["lenet"]["contestants"])
+    where, lenet = timed["provenance"], timed["networks"]["lenet"]
+    ways = sum(name.startswith("torch") for name in lenet["contestants"])
     lines += ["", NOTE[language].format(
-        seeds=len(entry["seeds"]), ways=ways,
+        seeds=len(entry["seeds"]), rounds=len(lenet["peak"]), ways=ways,
+        fastest=FASTEST[language][ways > 2],
         torch=where["packages"]["torch"], **where)]
     return "\n".join(lines)
 

@@ -26,7 +26,7 @@ def test_every_row_of_the_table_is_a_test():
     rows = re.findall(r"^\| (?!fault|---).*\| `(\w+)`: `(\w+)` \|$", page,
                       re.MULTILINE)
     assert len(rows) > 20
-    assert page.count("\n| ") == len(rows) + 1  # the table's head
+    assert page.count("\n| ") == len(rows) + page.count("\n| fault |")
     tests = {(path.stem, name) for path in (ROOT / "tests").rglob("test_*.py")
              for name in re.findall(r"^def (test_\w+)", path.read_text(
                  encoding="utf-8"), re.MULTILINE)}

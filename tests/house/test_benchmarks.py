@@ -118,6 +118,23 @@ def test_ratios_are_taken_within_a_round() -> None:
     assert "makes images 10 times as fast" in tables.training(record)
 
 
+@pytest.mark.parametrize("more, columns", [
+    ({}, ["37% [25%–50%]", "100 |"]),
+    ({"compile_seconds": [9, 2]}, ["37% [25%–50%]", "9", "100 |"])])
+def test_the_time_of_compiling_is_a_column_where_something_was_compiled(
+        more: dict[str, Any], columns: list[str]) -> None:
+    entry = {"batch_size": 64, "side": 224,
+             "peak": [{"matrix product": 1126.0}] * 2,
+             "contestants": {"d2lzh_ext": found(50, 100),
+                             "torch": found(25, 50, **more)}}
+    head, bars, row, mean = tables.training_table(
+        {"networks": {"alexnet": entry}}).splitlines()
+    assert row.split(" | ")[3:] == columns
+    assert ("compiles" in head) == bool(more)
+    assert (head.count("|") == bars.count("|") == row.count("|")
+            == mean.count("|"))
+
+
 @pytest.mark.parametrize("name", tables.ON_PAGE)
 def test_the_page_shows_the_record(name: str) -> None:
     record = records.load(name)
