@@ -64,11 +64,15 @@ class Finder:
                 name.startswith("mxnet.") and vars(sys.modules["mxnet"]).get(
                     "mended_by_d2lzh_compat")):
             return None
-        from importlib.machinery import PathFinder
-        spec: Any = PathFinder.find_spec(name, path, target)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _mending(spec.loader)
-        return spec
+        # Python's own finders, and those of editable or frozen programs.
+        for other in sys.meta_path[sys.meta_path.index(Finder) + 1:]:
+            find_spec: Any = getattr(other, "find_spec", None)
+            spec = find_spec and find_spec(name, path, target)
+            if spec is not None:
+                if spec.loader is not None:
+                    spec.loader = _mending(spec.loader)
+                return spec
+        return None
 
 
 def call_after_import(name: str, function: Callable[[Any], None]) -> None:

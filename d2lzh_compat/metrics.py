@@ -38,18 +38,21 @@ def _totals(value: Any) -> Any:
             if type(value) in (list, tuple) else _total(value))
 
 
-def _computed(compute: Callable[[Any, Any], Any]) -> Any:
+def _computed(compute: Callable[[Any, Any], Any], turned: bool) -> Any:
     def method(total: Any, other: Any) -> Any:
         other = _total(other)
         # Beside an array, which keeps its dtype, a plain float.
         kind = np.float64 if isinstance(other, (int, float)) else float
-        return _total(compute(kind(total), other))
+        pair = kind(total), kind(other) if kind is np.float64 else other
+        return _total(compute(*pair[::-1] if turned else pair))
 
     return method
 
 
 for _name in ("add", "sub", "mul", "truediv"):
-    setattr(_Total, f"__{_name}__", _computed(getattr(operator, _name)))
+    _compute = getattr(operator, _name)
+    setattr(_Total, f"__{_name}__", _computed(_compute, turned=False))
+    setattr(_Total, f"__r{_name}__", _computed(_compute, turned=True))
 
 
 class _TotalOf:

@@ -6,11 +6,11 @@
 """
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 import sys
 import types
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -100,7 +100,13 @@ def import_complements() -> None:
     for entry_point in (found.select(group="d2lzh_compat")
                         if sys.version_info >= (3, 10)
                         else found.get("d2lzh_compat", ())):
-        entry_point.load()
+        try:
+            # Not `load`, which does not accept a module that is half made,
+            # in another thread say.
+            __import__(entry_point.value)
+        except Exception as error:  # of somebody else's package
+            warnings.warn(f"{entry_point.value} cannot complete d2lzh and "
+                          f"Gluon's data sets: {error}", stacklevel=2)
 
 
 def _mend_data_sets(vision: Any) -> None:
@@ -113,10 +119,9 @@ def _mend_data_sets(vision: Any) -> None:
         download = kind._get_data
 
         def get_data(self: Any) -> None:
-            kind._get_data = download
-            with contextlib.suppress(ImportError):  # of what it needs
-                import_complements()
-            kind._get_data(self)
+            import_complements()
+            found = kind._get_data
+            (download if found is get_data else found)(self)
 
         return get_data
 

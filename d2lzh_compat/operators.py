@@ -1,7 +1,7 @@
 """Operators of MXNet that fail or are slow on a CPU.
 
 * A slice of a convolution's output could end Python or raise an error,
-  depending on the processor; see `_slice_with_one_axis_more`.
+  depending on the processor; see `_slice_with_more_axes`.
 * Gradients through max pooling were wrong where predict mode is recorded;
   see `_mend_predict_mode`.
 * MXNet's SGD updates four parameters in one call, which on a CPU takes
@@ -39,7 +39,7 @@ def _update_one_by_one(together: Any, alone: Any) -> Any:
     return update
 
 
-def _slice_with_one_axis_more(mxnet: Any, slice_: Any) -> Any:
+def _slice_with_more_axes(mxnet: Any, slice_: Any) -> Any:
     """Let a slice along channels not end Python.
 
     The cause is the layout of oneDNN, in which a convolution leaves its
@@ -49,8 +49,9 @@ def _slice_with_one_axis_more(mxnet: Any, slice_: Any) -> Any:
     """
     def array(data: Any, *bounds: Any) -> Any:
         result = mxnet.nd.op.slice.__wrapped__(
-            data.as_nd_ndarray().reshape((*data.shape, 1)), *bounds)
-        result = result.reshape(result.shape[:-1])
+            data.as_nd_ndarray().reshape(
+                (*data.shape, *(1,) * (5 - data.ndim))), *bounds)
+        result = result.reshape(result.shape[:data.ndim])
         return (result.as_np_ndarray()
                 if isinstance(data, mxnet.np.ndarray) else result)
 
@@ -142,7 +143,7 @@ def replacements(mxnet: Any, loaded: Iterable[types.ModuleType]
 
     An operator has a function of its own in many a module of MXNet.
     """
-    mend = {"slice": _slice_with_one_axis_more,
+    mend = {"slice": _slice_with_more_axes,
             "Pooling": _pooling_in_train_mode,
             "pooling": _pooling_in_train_mode}
     return {function: mend[name](mxnet, function)

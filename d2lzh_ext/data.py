@@ -195,7 +195,7 @@ def _images(values: Any, wants: str) -> Bytes:
     return images
 
 
-def class_numbers(labels: Any, n: int, low: float = 0,
+def class_numbers(labels: Any, n: int, *, low: float = 0,
                   high: float = math.inf) -> npt.NDArray[Any]:
     """Labels of `n` images as an array (n,) of whole numbers.
 
@@ -219,7 +219,8 @@ def class_numbers(labels: Any, n: int, low: float = 0,
         values = values[:, 0]
     elif values.ndim == 1 and len(values) != n:
         raise ValueError(f"there are {n} images and {len(values)} labels; "
-                         "wanted is one label for each image")
+                         "wanted is one label for each image: gluon.data."
+                         "ArrayDataset(images, labels) keeps them together")
     elif shape != (n,):
         cure = ("argmax(axis=1) makes them of rows with a single 1"
                 if values.ndim == 2 and len(values) == n
@@ -240,7 +241,10 @@ def class_numbers(labels: Any, n: int, low: float = 0,
         raise ValueError(
             f"label {first} is {values[first]}, which is no class: labels "
             f"must be whole numbers from {low}"
-            f"{'' if high == math.inf else f' to {high}'}; {numbering}")
+            + ("" if high == math.inf else f" to {high}")
+            + (f", as there are {high + 1} classes"
+               if low == 0 and high < math.inf else "")
+            + f"; {numbering}")
     return values
 
 
@@ -286,7 +290,8 @@ class ArrayLoader:
         low, high = ((-2**31, 2**31 - 1) if one_hot is None
                      else (0, positive_int("one_hot", one_hot) - 1))
         self.images = images
-        self.labels = class_numbers(labels, len(images), low, high).astype(
+        self.labels = class_numbers(
+            labels, len(images), low=low, high=high).astype(
             np.int32, copy=False)
         self.batch_size, self.shuffle = batch_size, shuffle
         self.resize, self.augment, self.one_hot = resize, augment, one_hot

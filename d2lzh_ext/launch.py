@@ -1,7 +1,16 @@
 """``python -m d2lzh_ext.launch``: the short name of `engine.launch`."""
 import sys
 
-from d2lzh_ext.engine.launch import main
+from d2lzh_ext.engine.launch import (  # noqa: F401
+    LOOPBACK,
+    PORT,
+    SERVE,
+    LaunchError,
+    group_environment,
+    launch,
+    main,
+    show,
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -60,8 +60,7 @@ class LiveClient(NotebookClient):
         if msg["msg_type"] == "stream":
             text, error = content["text"], content["name"] == "stderr"
             bar = error and ("\r" in text or self.bar)
-            if bar or not error:
-                self.show(text, bar)
+            self.show(text, bar)
             if bar:  # progress is for the eye: keep what else came
                 content["text"] = "".join(
                     line for line in re.findall(r"[^\n]*\n|[^\n]+", text)

@@ -5,6 +5,8 @@ from d2lzh_ext.faces.kaggle import (
     NAMES,
     SIDE,
     SWAP,
+    Floats,
+    PathLike,
     default_path,
     load,
     load2d,
@@ -14,7 +16,7 @@ from d2lzh_ext.faces.kaggle import (
 from d2lzh_ext.faces.loader import Loader, flip, rmse, show_faces
 
 __all__ = [
-    "COLUMNS", "NAMES", "SIDE", "SWAP", "Loader", "default_path", "flip",
-    "load", "load2d", "rmse", "scale", "show_faces", "synthetic_faces",
-    "to_pixels",
+    "COLUMNS", "NAMES", "SIDE", "SWAP", "Floats", "Loader", "PathLike",
+    "default_path", "flip", "load", "load2d", "rmse", "scale", "show_faces",
+    "synthetic_faces", "to_pixels",
 ]

@@ -100,8 +100,10 @@ def cache_folder() -> Path:
     """The package's own cache, where the system keeps those of programs."""
     folder = os.environ.get("D2LZH_DATA")
     if not folder:
-        caches = os.environ.get("XDG_CACHE_HOME") or (
-            "~/Library/Caches" if sys.platform == "darwin" else "~/.cache")
+        caches = os.environ.get("XDG_CACHE_HOME", "")
+        if not os.path.isabs(caches):  # as its specification has it
+            caches = ("~/Library/Caches" if sys.platform == "darwin"
+                      else "~/.cache")
         folder = os.path.join(caches, "d2lzh_ext")
     return Path(folder).expanduser()
 

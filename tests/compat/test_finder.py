@@ -65,6 +65,45 @@ print("d2lzh_ext.data" in sys.modules)
 images = vision.FashionMNIST(train=False)
 print(images[7][0].shape, len(images), vision.MNIST._get_data.__module__)
 """, "False\n(28, 28, 1) 10000 d2lzh_ext.first_edition\n"),
+    "two_threads_find_a_data_set": ("""
+import threading
+from mxnet.gluon.data import vision
+def find():
+    both.wait()
+    print(len(vision.FashionMNIST(train=False)), flush=True)
+both = threading.Barrier(2)
+threads = [threading.Thread(target=find) for _ in range(2)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+""", "10000\n10000\n"),
+    "two_threads_import_the_book_and_the_course": ("""
+import threading
+def load(name):
+    both.wait()
+    __import__(name)
+both = threading.Barrier(2)
+threads = [threading.Thread(target=load, args=(name,))
+           for name in ("d2lzh", "d2lzh_ext")]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+import d2lzh
+print(d2lzh.train_ch5.__module__)
+""", "d2lzh_ext.training\n"),
+    # As editable and frozen programs have them.
+    "an_mxnet_that_another_finder_finds": ("""
+from importlib.machinery import PathFinder
+class Other:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return find_spec(name, path, target) if name == "mxnet" else None
+find_spec = PathFinder.find_spec
+PathFinder.find_spec = classmethod(
+    lambda _, name, *where: None if name == "mxnet" else find_spec(
+        name, *where))
+sys.meta_path.append(Other)
+import mxnet as mx
+print(mx.nd.ones((2, 2)).sum().asscalar())
+""", "4.0\n"),
     "nothing_happens_without_mxnet": ("""
 from d2lzh_compat import finder
 print(sorted(name for name in sys.modules
@@ -102,6 +141,18 @@ def test_programs(site, name):
         "PYTHONWARNINGS": "error::DeprecationWarning"} if "warns" in name
         else {}))
     assert (done.stdout, done.stderr) == (printed, "")
+
+
+def test_a_package_that_cannot_complete_is_named(site, tmp_path):
+    folder = tmp_path / "other-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Name: other\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text(
+        "[d2lzh_compat]\nmine = no_such_module\n")
+    done = run(site, f"sys.path.insert(0, {str(tmp_path)!r})\n"
+               "import d2lzh\nprint(d2lzh.train_ch5.__module__)")
+    assert done.stdout == "d2lzh_ext.training\n", done.stderr
+    assert "no_such_module cannot complete d2lzh" in done.stderr
 
 
 def test_it_can_be_switched_off(site):

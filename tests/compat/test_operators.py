@@ -101,6 +101,14 @@ def test_slices_keep_names_shapes_and_errors():
         nd.slice(nd.ones((4, 3, 2)), begin=(0,) * 5, end=(1,) * 5).asnumpy()
 
 
+@pytest.mark.parametrize("bounds", [
+    {"begin": (0, -9, 0), "end": (2, 3, 3)}, {"begin": (-9,), "end": (1,)}])
+def test_bounds_beyond_an_array_of_three_axes(bounds):
+    x = np.arange(30, dtype="float32").reshape(2, 5, 3)
+    wanted = x[tuple(map(slice, bounds["begin"], bounds["end"]))]
+    assert (nd.slice(nd.array(x), **bounds).asnumpy() == wanted).all()
+
+
 @pytest.mark.parametrize("numpy_arrays", [False, True])
 @pytest.mark.parametrize("pool, axes", [
     (nn.MaxPool1D(), (3,)), (nn.MaxPool2D(), (3, 5)),

@@ -71,9 +71,12 @@ def test_old_paths_lead_to_the_modules_of_today() -> None:
     assert callable(d2lzh_ext.summary) and callable(d2lzh_ext.settings)
 
 
-@pytest.mark.parametrize("old", ["keypoints", "models.lenet"])
-def test_an_old_path_may_be_all_that_is_imported(old: str) -> None:
-    done = run(f"import d2lzh_ext.{old}")
+@pytest.mark.parametrize("code", [
+    "import d2lzh_ext.keypoints", "import d2lzh_ext.models.lenet",
+    "from d2lzh_ext.launch import PORT, LaunchError, launch, show",
+    "import runpy; runpy.run_module('d2lzh_ext.worker')"])
+def test_an_old_path_may_be_all_that_is_imported(code: str) -> None:
+    done = run(code)
     assert done.returncode == 0, done.stderr
 
 

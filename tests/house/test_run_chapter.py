@@ -20,6 +20,7 @@ if os.environ["D2LZH_PROGRESS"] == "1":
     print("\\r 50%", file=sys.stderr, end="", flush=True)
     print("\\r100%", file=sys.stderr, flush=True)
 print("trained in", os.path.basename(os.getcwd()))"""
+WARNS = "import sys\n_ = sys.stderr.write('the loss rests\\n')"
 FIGURE = """import matplotlib.pyplot as plt
 _ = plt.plot([1, 2])
 plt.show()"""
@@ -31,13 +32,13 @@ def test_it_shows_and_saves(
     monkeypatch.setenv("MPLBACKEND", "Agg")
     path, output = tmp_path / "01-tiny.ipynb", tmp_path / "out"
     tiny.cells += [new_markdown_cell("## More"), new_code_cell(BAR),
-                   new_code_cell(FIGURE)]
+                   new_code_cell(FIGURE), new_code_cell(WARNS)]
     notebooks.write(tiny, path)
     before = path.read_bytes()
     assert run_chapter.run(path, store=False, output=output) == 0
     shown, errors = capfd.readouterr()
     trained = f"trained in {tmp_path.name}\n"
-    assert f"x is 42\n\n## More\n{trained}\nDone in " in shown
+    assert f"x is 42\n\n## More\n{trained}the loss rests\n\nDone in " in shown
     assert errors == "\r 50%\r100%\n"
     assert path.read_bytes() == before
     cells = notebooks.code_cells(notebooks.read(output / path.name))
