@@ -63,7 +63,7 @@ def _is_number(values: Any) -> bool:
                 or (values.ndim == 2 and values.shape[1] == 1))
 
 
-class _OneNumber(np.ndarray):  # type: ignore[type-arg]
+class _OneNumber(np.ndarray):  # type: ignore[type-arg,unused-ignore]
     """An array of one number, or of rows of one, which convert to numbers.
 
     ``'%f' % l.mean().asnumpy()`` in the book's loops needs that; NumPy has

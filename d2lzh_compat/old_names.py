@@ -122,7 +122,7 @@ def _of_objects(place: Place, name: str, function: Any, *args: Any,
 
 
 # Functions of NumPy that are there still, and do less.
-_CHANGED = {"fromstring": _fromstring, **{
+_CHANGED: dict[str, Any] = {"fromstring": _fromstring, **{
     name: _of_objects for name, spelling in MODULES["numpy"].items()
     if "dtype=object" in spelling}}
 

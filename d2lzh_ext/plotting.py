@@ -36,8 +36,8 @@ def use_svg_display() -> None:
     IPython has removed the function that the book's version calls;
     `matplotlib_inline` has its successor. Source: section 3.2 of the book.
     """
-    from IPython import get_ipython
-    if get_ipython() is not None:
+    from IPython.core.getipython import get_ipython
+    if get_ipython() is not None:  # type: ignore[no-untyped-call,unused-ignore]
         from matplotlib_inline import backend_inline
         backend_inline.set_matplotlib_formats("svg")  # type: ignore[no-untyped-call,unused-ignore]
 
@@ -286,7 +286,7 @@ def show_mistakes(net: gluon.Block, data_iter: Batches,
                            layout="constrained")
     for place in axes.flat[len(wrong):]:
         place.set_axis_off()
-    for place, (image, true, guess) in zip(axes.flat, wrong):
-        _draw(place, image, f"{names[true]}\nseen as {names[guess]}",
+    for place, (image, label, seen) in zip(axes.flat, wrong):
+        _draw(place, image, f"{names[label]}\nseen as {names[seen]}",
               cmap="gray")
     return len(wrong)

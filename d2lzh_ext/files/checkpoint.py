@@ -648,8 +648,8 @@ def _of_format_1(arrays: dict[str, Any], old: dict[str, Any],
     elif not (scheduler and old["scheduler"].keys() <= vars(scheduler).keys()):
         settings["lr_scheduler"] = "another"
     renamed = {
-        re.sub("^state/([0-9]+)", lambda found: f"state/{place[found[1]]}",
-               name): array for name, array in arrays.items()}
+        re.sub("^state/([0-9]+)", lambda i: f"state/{place[str(i[1])]}", name):
+        array for name, array in arrays.items()}
     return renamed, {
         "places": list(places),
         "states": {place[i]: form[1] for i, form in old["form"].items()},
