@@ -1,6 +1,7 @@
 """The benchmarks run, and pages show what they recorded."""
 from __future__ import annotations
 
+import re
 import statistics
 import sys
 from pathlib import Path
@@ -144,8 +145,12 @@ def test_the_page_shows_the_record(name: str) -> None:
                   [run["provenance"] for run in record["runs"].values()]):
         assert where["commit"] and where["date"] and where["processor"]
     if name in tables.FIGURES:
-        figure = records.figure_path(name).read_text(encoding="utf-8")
-        assert figure == records.svg(tables.FIGURES[name](record))
+        drawn = (records.figure_path(name).read_text(encoding="utf-8"),
+                 records.svg(tables.FIGURES[name](record)))
+        # The names of clip paths depend on NumPy.
+        stored, today = (re.sub(r"\bp[0-9a-f]{10}\b", "path", text)
+                         for text in drawn)
+        assert stored == today
 
 
 def test_every_contestant_was_timed_on_every_network() -> None:
