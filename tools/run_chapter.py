@@ -36,8 +36,9 @@ class ThisPython(KernelSpecManager):
     """Whatever the kernel's name, and whatever is registered: this Python."""
 
     def get_kernel_spec(self, kernel_name: str) -> Any:
-        # Errors only: the kernel warns that it listens on this machine.
-        spec = ipykernel.kernelspec.get_kernel_dict(["--log-level=ERROR"])
+        # The kernel warns that it listens on this machine, and calls an
+        # interrupt between two cells an error.
+        spec = ipykernel.kernelspec.get_kernel_dict(["--log-level=CRITICAL"])
         return KernelSpec(resource_dir=ipykernel.kernelspec.RESOURCES, **spec)
 
 
