@@ -15,6 +15,7 @@ import inspect
 import io
 import itertools
 import json
+import multiprocessing
 import re
 import statistics
 import sys
@@ -95,6 +96,8 @@ def gluon_library(d2l: Any, **where: Any) -> Library:
     from mxnet import gluon, init
 
     def load(batch_size: int, side: int) -> Any:
+        # The workers of d2lzh are forks, as before Python 3.14.
+        multiprocessing.set_start_method("fork", force=True)
         return d2l.load_data_fashion_mnist(
             batch_size, resize=None if side == 28 else side, **where)
 

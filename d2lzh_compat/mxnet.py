@@ -86,7 +86,10 @@ def _fork_workers(dataloader: Any) -> None:
     """
     def context() -> Any:
         chosen = multiprocessing.get_start_method(allow_none=True)
-        return multiprocessing.get_context(chosen or "fork")
+        # Whoever uses multiprocessing settles for the default, unasked.
+        default = multiprocessing.get_all_start_methods()[0]
+        return multiprocessing.get_context(
+            "fork" if chosen in (None, default) else chosen)
 
     # In the place of the module's `multiprocessing`.
     dataloader.multiprocessing = stand_in = types.ModuleType(

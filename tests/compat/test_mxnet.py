@@ -132,7 +132,10 @@ def test_a_start_method_that_the_reader_chose_stands(monkeypatch):
     dataloader = types.ModuleType("dataloader")
     layer._fork_workers(dataloader)
     ours = dataloader.multiprocessing
-    for chosen, method in ((None, "fork"), ("spawn", "spawn")):
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods",
+                        lambda: ["forkserver", "fork", "spawn"])
+    for chosen, method in ((None, "fork"), ("spawn", "spawn"),
+                           ("forkserver", "fork")):
         monkeypatch.setattr(multiprocessing, "get_start_method",
                             lambda allow_none, chosen=chosen: chosen)
         assert ours.get_context().get_start_method() == method
