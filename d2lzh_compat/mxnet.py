@@ -82,7 +82,7 @@ def _fork_workers(dataloader: Any) -> None:
     """Let a DataLoader's workers be forks, as before Python 3.14.
 
     They inherit the data set; sent to them, its NDArrays do not arrive. A
-    start method that the reader has chosen stands.
+    start method that the reader has chosen stands, unless it is the default.
     """
     def context() -> Any:
         chosen = multiprocessing.get_start_method(allow_none=True)

@@ -11,11 +11,11 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
+import notebooks
 import pages
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = notebooks.ROOT
 PAGE = ROOT / "docs" / "first-edition.md"
 NAME = "names"  # of the section
 
