@@ -68,10 +68,10 @@ projects: setup-test  ## old MXNet projects on the newest Python and NumPy
 	$(python) -m nox --session projects
 
 seeds: setup-test  ## train each network from five seeds; NETWORK=vgg one
-	$(python) benchmarks/train.py seeds $(NETWORK)
+	$(python) benchmarks/experiments.py seeds $(NETWORK)
 
 book: setup-test  ## a chapter's book setting, resumed if cut; CHAPTER=11
-	@$(python) benchmarks/train.py book $(or $(CHAPTER),05)
+	@$(python) benchmarks/experiments.py book $(or $(CHAPTER),05)
 
 speed: setup-test  ## time every network; NETWORK=vgg one; nothing else may run
 	$(python) benchmarks/bench.py speed $(NETWORK)

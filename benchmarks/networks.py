@@ -1,6 +1,6 @@
 """The networks that are trained on Fashion-MNIST, and one run of one.
 
-MXNet is imported where it is used: train.py sets the number of threads
+MXNet is imported where it is used: experiments.py sets the number of threads
 before, and a contestant imports another MXNet than this project's.
 """
 from __future__ import annotations
@@ -9,6 +9,7 @@ import hashlib
 import importlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,9 +64,10 @@ def timed_settings(network: str) -> dict[int, dict[str, Any]]:
 
 
 def readable(setting: dict[str, Any]) -> dict[str, Any]:
-    """The setting as JSON can hold it; an initialiser as its own JSON."""
+    """The setting as JSON can hold it; a function by its name."""
     return {key: json.loads(value.dumps()) if hasattr(value, "dumps")
-            else value for key, value in setting.items()}
+            else getattr(value, "__name__", value)
+            for key, value in setting.items()}
 
 
 def threads() -> int:
@@ -81,25 +83,34 @@ def checkpoint(name: str, setting: dict[str, Any], seed: int,
     return folder / f"{name}-{digest}.npz"
 
 
-def train(network: str, setting: dict[str, Any], seed: int,
-          checkpoint: str | os.PathLike[str] | None = None) -> d2l.History:
-    """One run: what the chapter's cells do."""
+def train(build: Callable[[], Any], setting: dict[str, Any], seed: int,
+          checkpoint: str | os.PathLike[str] | None = None,
+          measure: Callable[[Any, Any, Any], Any] | None = None
+          ) -> tuple[d2l.History, Any]:
+    """One run: what a chapter's cells do.
+
+    With `num_valid` in the setting, the accuracy that the history calls the
+    test's is that of as many held-out training images. `measure` gets the
+    trained network, the test images and the device.
+    """
     import d2lzh_ext as d2l  # first: it makes `import mxnet` work
 
     # isort: split
     from mxnet import gluon
 
-    train_iter, test_iter = d2l.load_data_fashion_mnist(
+    train_iter, *_, test_iter = loaders = d2l.load_data_fashion_mnist(
         setting["batch_size"], resize=setting["resize"],
-        num_train=setting["num_train"], num_test=setting["num_test"])
+        num_train=setting["num_train"], num_test=setting["num_test"],
+        num_valid=setting.get("num_valid"), augment=setting.get("augment"))
     d2l.seed(seed)
     ctx = d2l.try_gpu()
-    net = build(network)
+    net = build()
     net.initialize(setting["initializer"], ctx=ctx)
     # All initial values are drawn before the first mask of Dropout.
     net(next(iter(test_iter))[0][:1].as_in_context(ctx))
     trainer = gluon.Trainer(net.collect_params(), setting["optimizer"],
                             {"learning_rate": setting["learning_rate"]})
-    return d2l.train_ch5(
-        net, train_iter, test_iter, setting["batch_size"], trainer, ctx,
+    history = d2l.train_ch5(
+        net, train_iter, loaders[1], setting["batch_size"], trainer, ctx,
         setting["num_epochs"], checkpoint)
+    return history, measure and measure(net, test_iter, ctx)

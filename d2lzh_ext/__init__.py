@@ -27,6 +27,14 @@ from d2lzh_ext.data import (
 )
 from d2lzh_ext.devices import seed, settings, try_all_gpus, try_gpu
 from d2lzh_ext.faces import synthetic_faces
+from d2lzh_ext.figures import (
+    image_grid,
+    plot_bars,
+    plot_curves,
+    show_feature_maps,
+    show_kernels,
+    show_network,
+)
 from d2lzh_ext.files.checkpoint import (
     CheckpointError,
     load_checkpoint,
@@ -50,7 +58,13 @@ from d2lzh_ext.plotting import (
     show_mistakes,
     use_svg_display,
 )
-from d2lzh_ext.records import results, show_recorded
+from d2lzh_ext.records import (
+    recorded_curves,
+    results,
+    show_book_runs,
+    show_experiment,
+    show_recorded,
+)
 from d2lzh_ext.training import (
     History,
     NonFiniteLossError,

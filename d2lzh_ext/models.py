@@ -28,6 +28,7 @@ from d2lzh_ext.chapters.ch04_pooling import (
     max_pool2d_backward,
     moved_right,
     pool2d,
+    pooled_net,
 )
 from d2lzh_ext.chapters.ch05_lenet import (
     lenet,
@@ -36,6 +37,7 @@ from d2lzh_ext.chapters.ch06_alexnet import (
     LocalResponseNorm,
     alexnet,
     alexnet_paper,
+    crop_and_mirror,
 )
 from d2lzh_ext.chapters.ch07_vgg import (
     vgg,

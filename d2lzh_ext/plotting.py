@@ -51,9 +51,17 @@ def set_figsize(figsize: tuple[float, float] = (3.5, 2.5)) -> None:
     plt.rcParams["figure.figsize"] = figsize
 
 
-def _draw(axes: Any, image: Array, title: str | None = None,
-          **options: Any) -> None:
-    """One picture without ticks; a single channel is drawn as is."""
+def draw_image(axes: Any, image: Array, title: str | None = None,
+               **options: Any) -> None:
+    """Draw one image without ticks.
+
+    Args:
+        axes: Where to draw.
+        image: (height, width), (height, width, channels) or (channels,
+            height, width). Colours are bytes, or floats to 1 or to 255.
+        title: Drawn above.
+        options: For Matplotlib's ``imshow``, such as `cmap`.
+    """
     pixels = as_numpy(image)
     if pixels.ndim == 3 and pixels.shape[0] == 1:
         pixels = pixels[0]
@@ -99,7 +107,7 @@ def show_images(imgs: Sequence[Array], num_rows: int, num_cols: int,
     _, axes = plt.subplots(num_rows, num_cols, squeeze=False,
                            figsize=(num_cols * scale, num_rows * scale))
     for place, image in zip(axes.flat, imgs):
-        _draw(place, image)
+        draw_image(place, image)
     return axes
 
 
@@ -122,7 +130,7 @@ def show_fashion_mnist(images: Sequence[Array], labels: Sequence[str]
     use_svg_display()
     _, axes = plt.subplots(1, len(images), figsize=(12, 12), squeeze=False)
     for place, image, label in zip(axes.flat, images, labels):
-        _draw(place, as_numpy(image).reshape(28, 28), label)
+        draw_image(place, as_numpy(image).reshape(28, 28), label)
 
 
 def show_array(axes: Any, values: Array,
@@ -132,7 +140,8 @@ def show_array(axes: Any, values: Array,
 
     Args:
         axes: Where to draw.
-        values: (height, width); a larger number has a darker square.
+        values: (height, width); squares are red above zero, blue below
+            and white at zero, the darker the larger the number.
         window: Row and column of its upper left corner, height and width,
             in squares; it may reach beyond the matrix.
         title: Drawn above.
@@ -146,16 +155,23 @@ def show_array(axes: Any, values: Array,
                          f"{matrix.shape}.")
     height, width = matrix.shape
     spread = max(float(np.abs(matrix).max(initial=0)), 1e-9)
-    axes.imshow(matrix, cmap="Blues", vmin=-0.3 * spread, vmax=2 * spread)
-    for (row, column), value in np.ndenumerate(matrix):
-        axes.text(column, row, f"{value:.3g}", ha="center", va="center",
-                  fontsize=9)
+    # Short of the darkest colours, black numbers stay legible.
+    axes.imshow(matrix, cmap="RdBu_r", vmin=-1.7 * spread, vmax=1.7 * spread)
+    numbers = [f"{value:.3g}" for value in matrix.flat]
+    # A fortieth of the figure's width, unless a square is too small for it.
+    points = 72 * axes.figure.get_figwidth()
+    panel = points * axes.get_position().width
+    longest = max(map(len, numbers), default=1)
+    size = min(points / 40, panel / max(width, 1) / (0.75 * longest))
+    for (row, column), number in zip(np.ndindex(matrix.shape), numbers):
+        axes.text(column, row, number, ha="center", va="center",
+                  fontsize=max(size, 9))
     # A major tick in the place of a minor one would take its line away.
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_xticks(np.arange(width + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(height + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=2)
+    axes.grid(which="minor", color="0.75", linewidth=1)
     axes.tick_params(which="both", length=0, labelbottom=False,
                      labelleft=False)
     axes.set_frame_on(False)
@@ -169,7 +185,8 @@ def show_array(axes: Any, values: Array,
                       max(column + columns, width) - 0.5)
         axes.set_ylim(max(row + rows, height) - 0.5, min(row, 0) - 0.5)
     if title is not None:
-        axes.set_title(title, fontsize=9)
+        size = min(points / 40, panel / (0.6 * max(len(title), 1)))
+        axes.set_title(title, fontsize=max(size, 9))
 
 
 def plot_history(history: Curves) -> None:
@@ -287,6 +304,6 @@ def show_mistakes(net: gluon.Block, data_iter: Batches,
     for place in axes.flat[len(wrong):]:
         place.set_axis_off()
     for place, (image, label, seen) in zip(axes.flat, wrong):
-        _draw(place, image, f"{names[label]}\nseen as {names[seen]}",
-              cmap="gray")
+        draw_image(place, image, f"{names[label]}\nseen as {names[seen]}",
+                   cmap="gray")
     return len(wrong)

@@ -7,20 +7,22 @@ __all__ = ['SETTINGS', 'lenet']
 from mxnet.gluon import nn
 
 
-def lenet(num_classes: int = 10) -> nn.HybridSequential:
+def lenet(num_classes: int = 10, activation: str = 'sigmoid',
+          pooling: type[nn.HybridBlock] = nn.MaxPool2D
+          ) -> nn.HybridSequential:
     """LeNet as in section 5.5: (n, 1, 28, 28) images to (n, classes) scores.
 
     After LeCun, Bottou, Bengio and Haffner (1998). Not initialised.
     """
     net = nn.HybridSequential()
     net.add(
-        nn.Conv2D(channels=6, kernel_size=5, activation='sigmoid'),
-        nn.MaxPool2D(pool_size=2, strides=2),
-        nn.Conv2D(channels=16, kernel_size=5, activation='sigmoid'),
-        nn.MaxPool2D(pool_size=2, strides=2),
+        nn.Conv2D(channels=6, kernel_size=5, activation=activation),
+        pooling(pool_size=2, strides=2),
+        nn.Conv2D(channels=16, kernel_size=5, activation=activation),
+        pooling(pool_size=2, strides=2),
         # A dense layer flattens (n, 16, 4, 4) to (n, 256) by itself.
-        nn.Dense(120, activation='sigmoid'),
-        nn.Dense(84, activation='sigmoid'),
+        nn.Dense(120, activation=activation),
+        nn.Dense(84, activation=activation),
         nn.Dense(num_classes))
     return net
 

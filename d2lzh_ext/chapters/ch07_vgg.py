@@ -7,13 +7,15 @@ __all__ = ['CONV_ARCH', 'SETTINGS', 'vgg_block', 'vgg', 'vgg16']
 from mxnet.gluon import nn
 
 
-def vgg_block(num_convs: int, num_channels: int) -> list[nn.HybridBlock]:
+def vgg_block(num_convs: int, num_channels: int, kernel_size: int = 3
+              ) -> list[nn.HybridBlock]:
     """Layers of a block: (n, c, h, w) to (n, num_channels, h / 2, w / 2).
 
     Section 5.7 of the book; Simonyan and Zisserman (2014).
     """
     layers: list[nn.HybridBlock] = [
-        nn.Conv2D(num_channels, kernel_size=3, padding=1, activation='relu')
+        nn.Conv2D(num_channels, kernel_size, padding=kernel_size // 2,
+                  activation='relu')
         for _ in range(num_convs)]
     layers.append(nn.MaxPool2D(pool_size=2, strides=2))
     return layers
@@ -25,7 +27,7 @@ from collections.abc import Sequence
 CONV_ARCH = ((1, 16), (1, 32), (2, 64), (2, 128), (2, 128))
 
 
-def vgg(conv_arch: Sequence[tuple[int, int]] = CONV_ARCH,
+def vgg(conv_arch: Sequence[tuple[int, ...]] = CONV_ARCH,
         num_classes: int = 10) -> nn.HybridSequential:
     """VGG of section 5.7: (n, c, h, w) images to (n, num_classes) scores.
 
@@ -33,8 +35,8 @@ def vgg(conv_arch: Sequence[tuple[int, int]] = CONV_ARCH,
     and at least 32. After Simonyan and Zisserman (2014). Not initialised.
     """
     net = nn.HybridSequential()
-    for num_convs, num_channels in conv_arch:
-        net.add(*vgg_block(num_convs, num_channels))
+    for block in conv_arch:
+        net.add(*vgg_block(*block))
     net.add(nn.Dense(4096, activation='relu'), nn.Dropout(0.5),
             nn.Dense(4096, activation='relu'), nn.Dropout(0.5),
             nn.Dense(num_classes))

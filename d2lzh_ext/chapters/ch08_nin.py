@@ -43,27 +43,28 @@ def _nin(last_block: list[nn.HybridBlock]) -> nn.HybridSequential:
     return net
 
 
-def nin(num_classes: int = 10, last_relu: bool = False
+def nin(num_classes: int = 10, last_relu: bool = True
         ) -> nn.HybridSequential:
     """NiN as in section 5.8: (n, c, h, w) images to (n, num_classes) scores.
 
-    h and w are 224 in the book, and at least 67. `last_relu=True` puts the
-    book's ReLU on the score maps; such networks may die in training. After
-    Lin, Chen and Yan (2014). Not initialised.
+    h and w are 224 in the book, and at least 67. `last_relu=False` leaves
+    the ReLU on the score maps out. After Lin, Chen and Yan (2014). Not
+    initialised.
     """
     return _nin(nin_block(num_classes, kernel_size=3, padding=1,
                           last_relu=last_relu))
 
 # %% ../../chapters/08-nin.ipynb #08-nin-36
-def nin_small(last_relu: bool = False, width: int = 256
+def nin_small(last_relu: bool = True, width: int = 10, strides: int = 2
               ) -> nn.HybridSequential:
     """A small NiN for experiments: (n, 1, 28, 28) to (n, 10) scores.
 
-    `width` is the number of channels before the score maps.
+    `width` is the number of channels before the score maps. These have
+    2 × 2 places, or, if the first convolution has `strides=1`, 6 × 6.
     """
     net = nn.HybridSequential()
     net.add(
-        *nin_block(16, kernel_size=5, strides=2, padding=2),
+        *nin_block(16, kernel_size=5, strides=strides, padding=2),
         nn.MaxPool2D(pool_size=3, strides=2),
         *nin_block(32, kernel_size=3, padding=1),
         nn.MaxPool2D(pool_size=3, strides=2),

@@ -1,0 +1,509 @@
+"""Train networks as chapters say, and record what came of it.
+
+    python benchmarks/experiments.py run [--fast] [EXPERIMENT ...]
+    python benchmarks/experiments.py seeds [--fast] [NETWORK ...]
+    python benchmarks/experiments.py book [--fast] CHAPTER
+
+run: the experiments of the table EXPERIMENTS, all or those named. Each asks
+of two or more networks, all else equal, which learns better, from several
+seeds. Where it has a list of learning rates, every network first gets the one
+that is best on held-out training images.
+
+seeds: every network's `quick` setting from five seeds. The chapters quote the
+test accuracies.
+
+book: a chapter's `book` setting, for hours if need be. CHAPTER is its number
+or name, or that of a network. Every epoch is saved to output/book. A run that
+was cut, at whatever moment, goes on from there when the same command is given
+again, and ends as it would have ended. What is recorded with the same setting
+is not run again. Chapter 14 trains on MNIST: `classic` from one seed,
+`published` and `improved` from three. No epoch is chosen: its test images are
+looked at once, after the last.
+
+`run` and `seeds` use one thread, so that the number of cores has no say.
+`run` records each run as it ends, and does not repeat one that is recorded.
+Records go to data/results, tables to docs/benchmarks.md. Nothing is timed, so
+other programs may run meanwhile. --fast checks on few images that all of it
+runs, and records nothing.
+"""
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import networks
+import records
+import tables
+from networks import MODULES
+
+Record = dict[str, Any]
+SEEDS = [0, 1, 2, 3, 4]
+BOOK_SEED = 0
+DIGIT_SEEDS = {"classic": [0], "published": [0, 1, 2], "improved": [0, 1, 2]}
+FAST = {"num_train": 256, "num_test": 100, "num_epochs": 2}
+FAST_DIGITS = {"data": "fashion_mnist", "num_train": 256, "num_valid": 200,
+               "num_check": 100, "num_epochs": 2}
+
+
+def save(name: str, record: Record, fast: bool) -> None:
+    """Store a record, and show it on its pages; or only print its table."""
+    if fast:
+        print(tables.ON_PAGE[name](record))
+    else:
+        records.save(name, record)
+        tables.show(name)
+
+
+# --- experiments ------------------------------------------------------------
+
+class Experiment(NamedTuple):
+    """Networks that differ in one thing, and how each is trained."""
+
+    # By name: what builds the network, and what differs in its setting.
+    variants: dict[str, tuple[Callable[[], Any], Record]]
+    setting: Record
+    rates: tuple[float, ...] = ()  # tried on `num_valid` held-out images
+    num_seeds: int = 5
+    # What else to note of a trained network: (net, test_iter, ctx) to JSON.
+    measure: Callable[[Any, Any, Any], Any] | None = None
+
+
+def moved_accuracy(net: Any, test_iter: Any, ctx: Any) -> dict[str, float]:
+    """Accuracy by how many pixels the test images are moved to the right."""
+    import d2lzh_ext as d2l
+    from d2lzh_ext.models import moved_right
+
+    return {str(pixels): d2l.evaluate_accuracy(
+        [(moved_right(X, pixels), y) for X, y in test_iter], net, ctx)
+        for pixels in range(5)}
+
+
+def with_batch_norm(net: Any) -> Any:
+    """The same chain with a batch normalisation after each convolution."""
+    from mxnet.gluon import nn
+
+    chain = nn.HybridSequential()
+    for layer in net:
+        chain.add(layer)
+        if isinstance(layer, nn.Conv2D):
+            chain.add(nn.BatchNorm())
+    return chain
+
+
+def dense_head(width: int, strides: int) -> Any:
+    """The small NiN with a dense layer for the score maps and their mean."""
+    from mxnet.gluon import nn
+
+    from d2lzh_ext import models
+
+    chain = nn.HybridSequential()
+    chain.add(*models.nin_small(width=width, strides=strides)[:10],
+              nn.Dense(10))
+    return chain
+
+
+def plain_googlenet(widths: tuple[int, ...] = (169, 259, 412)) -> Any:
+    """GoogLeNet with a single 3 × 3 convolution for each Inception block.
+
+    `widths` are the channels of the three stages, with which each takes as
+    many MACs as its Inception blocks do.
+    """
+    from mxnet.gluon import nn
+
+    from d2lzh_ext.chapters import ch09_googlenet as chapter
+
+    channels = iter([width for width, stage in zip(widths, chapter.STAGES)
+                     for _ in stage])
+    return chapter.inception_net(10, block=lambda *_: nn.Conv2D(
+        next(channels), kernel_size=3, padding=1, activation="relu"))
+
+
+def experiments() -> dict[str, Experiment]:
+    """All of them; a function because MXNet must not be imported before."""
+    from mxnet import init
+    from mxnet.gluon import nn
+
+    from d2lzh_ext import models
+    from d2lzh_ext.chapters.ch06_alexnet import crop_and_mirror
+
+    of = functools.partial
+    he = {"initializer": init.Xavier("gaussian", "in", 2)}
+    xavier = {"initializer": init.Xavier()}
+    small = {"batch_size": 256, "resize": None, "num_train": None,
+             "num_test": None, "num_epochs": 2, "optimizer": "sgd",
+             "learning_rate": 0.1, **xavier}
+    relu, average = {"activation": "relu"}, {"pooling": nn.AvgPool2D}
+    nin = {**small, "batch_size": 128}
+    alexnet = networks.setting("alexnet", "quick")
+    few = {**alexnet, "num_train": 1024, "num_epochs": 12}
+    # Two 3 × 3 convolutions a block; one 5 × 5 or 3 × 3 of as many MACs.
+    five = ((1, 16), (1, 32), (1, 69, 5), (1, 128, 5), (1, 92, 5))
+    wide = ((1, 16), (1, 32), (1, 192), (1, 128), (1, 256))
+    return {
+        "pooling-shift": Experiment({
+            "max pooling 2 × 2": (of(models.pooled_net, "max"), {}),
+            "average pooling 2 × 2": (of(models.pooled_net, "avg"), {}),
+            "stride 2": (of(models.pooled_net, "stride"), {}),
+            "max pooling 4 × 4": (of(models.pooled_net, "max", 4), {}),
+            }, small, measure=moved_accuracy),
+        "lenet-seeds": Experiment(
+            {"LeNet": (models.lenet, {})},
+            networks.setting("lenet", "book"), num_seeds=10),
+        "lenet-activation": Experiment({
+            "sigmoid, max pooling": (models.lenet, {}),
+            "sigmoid, average pooling": (of(models.lenet, **average), {}),
+            "ReLU, max pooling": (of(models.lenet, **relu), {}),
+            "ReLU, average pooling": (
+                of(models.lenet, **relu, **average), {}),
+            }, networks.setting("lenet", "book"),
+            rates=(0.03, 0.1, 0.3, 0.9)),
+        "vgg-kernels": Experiment({
+            "two 3 × 3": (models.vgg, {}),
+            "one 5 × 5": (of(models.vgg, five), {}),
+            "one 3 × 3": (of(models.vgg, wide), {}),
+            }, networks.setting("vgg", "quick"), rates=(2e-4, 5e-4, 1e-3)),
+        "googlenet-paths": Experiment({
+            "Inception": (models.googlenet, {}),
+            "3 × 3 only": (plain_googlenet, {}),
+            }, networks.setting("googlenet", "quick"),
+            rates=(3e-4, 1e-3, 2e-3)),
+        "nin-head": Experiment({
+            "2 × 2, average": (of(models.nin_small, False, 256), {}),
+            "2 × 2, dense": (of(dense_head, 256, 2), {}),
+            "6 × 6, average": (of(models.nin_small, False, 256, 1), {}),
+            "6 × 6, dense": (of(dense_head, 256, 1), {}),
+            }, {**nin, "num_train": 16384, "num_epochs": 3,
+                "optimizer": "adam", **he}, rates=(3e-4, 1e-3, 3e-3)),
+        "nin-fragility": Experiment({
+            "as in the book": (models.nin_small, {}),
+            "no ReLU on the scores": (
+                of(models.nin_small, last_relu=False), {}),
+            "rate 0.05": (models.nin_small, {"learning_rate": 0.05}),
+            "rate 0.3": (models.nin_small, {"learning_rate": 0.3}),
+            "He's initialisation": (models.nin_small, he),
+            "256 channels before": (of(models.nin_small, width=256), {}),
+            "batch normalisation": (
+                lambda: with_batch_norm(models.nin_small()), {}),
+            }, nin, num_seeds=10),
+        "alexnet-start": Experiment({
+            "sigmoid, Xavier": (
+                of(models.alexnet, activation="sigmoid"), xavier),
+            "ReLU, Xavier": (models.alexnet, xavier),
+            "ReLU, He": (models.alexnet, he),
+            }, alexnet, rates=(2e-4, 5e-4, 1e-3)),
+        "alexnet-ablation": Experiment({
+            "all of it": (models.alexnet, {"augment": crop_and_mirror}),
+            "no dropout": (of(models.alexnet, dropout=0),
+                           {"augment": crop_and_mirror}),
+            "no overlap": (of(models.alexnet, pool_size=2),
+                           {"augment": crop_and_mirror}),
+            "no augmentation": (models.alexnet, {}),
+            "none of the three": (
+                of(models.alexnet, dropout=0, pool_size=2), {}),
+            }, few),
+    }
+
+
+def one_run(build: Callable[[], Any], setting: Record, seed: int,
+            measure: Any) -> Record:
+    """What is recorded of a run."""
+    history, measured = networks.train(build, setting, seed, measure=measure)
+    run = {"loss": [round(loss, 5) for loss in history.loss],
+           "train_acc": history.train_acc, "test_acc": history.test_acc,
+           "seconds": round(sum(history.seconds), 1)}
+    return {**run, "measured": measured} if measure else run
+
+
+def experiment(name: str, fast: bool) -> None:
+    """All runs of one experiment that are not recorded yet."""
+    import d2lzh_ext as d2l
+
+    it = experiments()[name]
+    num_valid = 10_000 if it.setting["num_train"] is None else 2_000
+    if fast:
+        it = it._replace(
+            setting={**it.setting, **FAST}, num_seeds=1, rates=it.rates[:1])
+        num_valid = 100
+    side = it.setting["resize"] or 28
+    old = {} if fast else records.load(name).get("variants", {})
+    record: Record = {}
+    for title, (build, changes) in it.variants.items():
+        setting = {**it.setting, **changes}
+        table = d2l.summary(build(), (1, 1, side, side))
+        entry: Record = {
+            "parameters": table.parameters, "macs": table.macs,
+            "setting": networks.readable(setting), "tuning": [], "runs": []}
+        known = old.get(title, {})
+        if all(known.get(key) == entry[key]
+               for key in ("parameters", "macs", "setting")):
+            entry = known
+        record[title] = entry
+        for rate in it.rates[len(entry["tuning"]):]:
+            run = one_run(build, {**setting, "learning_rate": rate,
+                                  "num_valid": num_valid}, 0, None)
+            entry["tuning"].append({
+                "learning_rate": rate, "valid_acc": run["test_acc"][-1]})
+            keep(name, title, entry, fast)
+        if entry["tuning"]:
+            setting["learning_rate"] = max(
+                entry["tuning"], key=lambda tried: tried["valid_acc"]
+                )["learning_rate"]
+        entry["learning_rate"] = setting["learning_rate"]
+        for seed in range(len(entry["runs"]), it.num_seeds):
+            entry["runs"].append({"seed": seed, **one_run(
+                build, setting, seed, it.measure)})
+            keep(name, title, entry, fast)
+    if fast:
+        return
+    # In the table's order, without variants that it no longer has.
+    records.save(name, {**records.load(name), "variants": record})
+
+
+def keep(name: str, title: str, entry: Record, fast: bool) -> None:
+    """Record an experiment as far as it has come."""
+    runs = entry["runs"] or entry["tuning"]
+    print(f"{name}: {title}: {runs[-1]}", flush=True)
+    if not fast:
+        record = records.load(name)
+        records.save(name, {
+            "provenance": {"threads": 1, **records.provenance(
+                f"make experiment NAME={name}")},
+            "variants": {**record.get("variants", {}), title: entry}})
+
+
+def seeds(names: list[str], fast: bool) -> None:
+    """The quick settings; the record has those of earlier runs as well."""
+    entries = {} if fast else records.load("quick-seeds").get("networks", {})
+    for network in names or MODULES:
+        setting = networks.setting(network, "quick")
+        entry: Record = {"setting": networks.readable(setting),
+                         "seeds": SEEDS[:1] if fast else SEEDS, "test_acc": []}
+        for seed in entry["seeds"]:
+            history, _ = networks.train(
+                functools.partial(networks.build, network),
+                {**setting, **(FAST if fast else {})}, seed)
+            accuracy = history.test_acc[-1]
+            entry["test_acc"].append(accuracy)
+            print(f"{network:10} seed {seed}  test acc {accuracy:.3f}",
+                  flush=True)
+        entries[network] = entry
+        save("quick-seeds", {
+            "provenance": records.provenance("make seeds"),
+            "networks": {name: entries[name] for name in MODULES
+                         if name in entries}}, fast)
+
+
+def book_of_networks(names: list[str], folder: Path, fast: bool) -> None:
+    """The book settings of a chapter's networks, one after another."""
+    import d2lzh_ext as d2l
+
+    for network in names:
+        setting = {**networks.setting(network, "book"),
+                   **({**FAST, "resize": 28} if fast else {})}
+        path = networks.checkpoint(network, setting, BOOK_SEED, folder)
+        runs = {} if fast else records.load("book-runs").get("runs", {})
+        if runs.get(network, {}).get("setting") == networks.readable(setting):
+            print(f"{network} is recorded in data/results/book-runs.json; to "
+                  f"run it anew, take it out there and delete {path}.")
+            continue
+        print(f"{network}: saved after every epoch to {path}", flush=True)
+        history, _ = networks.train(
+            functools.partial(networks.build, network), setting, BOOK_SEED,
+            path)
+        side = setting["resize"] or 28
+        # Another chapter may have been recorded in the meantime.
+        runs = {} if fast else records.load("book-runs").get("runs", {})
+        runs[network] = {
+            "setting": networks.readable(setting), "seed": BOOK_SEED,
+            "parameters": d2l.summary(networks.build(network),
+                                      (1, 1, side, side)).parameters,
+            "loss": history.loss, "train_acc": history.train_acc,
+            "test_acc": history.test_acc,
+            "seconds": [round(seconds, 1) for seconds in history.seconds],
+            "resumed": history.resumed, "threads": networks.threads(),
+            "provenance": records.provenance(f"make book CHAPTER={network}")}
+        save("book-runs", {"runs": {name: runs[name] for name in MODULES
+                                    if name in runs}}, fast)
+
+
+def digit_setting(recipe: str, fast: bool = False) -> Record:
+    """The book setting of a recipe, as chapter 14 has it."""
+    from d2lzh_ext.chapters import ch14_mnist as chapter
+
+    settings = {"classic": chapter.CLASSIC_SETTINGS,
+                "published": chapter.SETTINGS,
+                "improved": chapter.IMPROVED_SETTINGS}
+    return {**settings[recipe]["book"], **(FAST_DIGITS if fast else {})}
+
+
+def recorded_digits(runs: list[Record], recipe: str, seed: int
+                    ) -> Record | None:
+    """The recorded run, unless its setting is no longer the chapter's."""
+    wanted = recipe, seed, digit_setting(recipe)
+    return next((run for run in runs if (
+        run["recipe"], run["seed"], run["setting"]) == wanted), None)
+
+
+def train_digits(recipe: str, seed: int, folder: Path, fast: bool) -> Record:
+    """One run on MNIST: what the chapter's cells do."""
+    import d2lzh_ext as d2l
+
+    # isort: split
+    from mxnet import nd
+
+    from d2lzh_ext.chapters import ch14_mnist as chapter
+
+    numbers = digit_setting(recipe, fast)
+    setting = SimpleNamespace(**numbers)
+    train_iter, valid_iter, test_iter = chapter.mnist_iters(setting)
+    if fast:
+        test_iter = chapter.first_images(test_iter, 200)
+    d2l.seed(seed)
+    ctx = d2l.try_gpu()
+    net = (chapter.classic_net if recipe == "classic"
+           else chapter.deep_convnet)()
+    net.initialize(ctx=ctx)
+    net(nd.zeros((1, 1, 28, 28), ctx=ctx))
+    history = d2l.train_ch5(
+        net, train_iter, chapter.first_images(valid_iter, setting.num_check),
+        setting.batch_size,
+        chapter.new_trainer(net, setting, len(train_iter)), ctx,
+        setting.num_epochs, networks.checkpoint(recipe, numbers, seed, folder))
+    return {
+        "recipe": recipe, "seed": seed, "setting": numbers,
+        "device": ctx.device_type, "threads": networks.threads(),
+        "loss": [round(loss, 5) for loss in history.loss],
+        # on setting["num_check"] validation images, after each epoch
+        "check_acc": history.test_acc,
+        # after the last epoch, on all validation and all test images
+        "valid_acc": d2l.evaluate_accuracy(valid_iter, net, ctx),
+        "test_acc": d2l.evaluate_accuracy(test_iter, net, ctx),
+        "seconds": round(sum(history.seconds), 1)}
+
+
+def book_of_digits(folder: Path, fast: bool) -> None:
+    """Chapter 14's recipes from each of their seeds."""
+    wanted = [(recipe, seed) for recipe, seeds in DIGIT_SEEDS.items()
+              for seed in (seeds[:1] if fast else seeds)]
+    old = [] if fast else records.load("mnist").get("runs", [])
+    runs = {key: recorded_digits(old, *key) for key in wanted}
+    for (recipe, seed), known in runs.items():
+        if known:
+            continue
+        run = train_digits(recipe, seed, folder, fast)
+        where = records.provenance("make book CHAPTER=14")
+        runs[recipe, seed] = {**run, "date": where["date"],
+                              "commit": where["commit"]}
+        print(f"{recipe:10} seed {seed}  validation acc "
+              f"{run['valid_acc']:.4f}  test acc {run['test_acc']:.4f}",
+              flush=True)
+        save("mnist", {"provenance": where,
+                       "runs": [run for run in runs.values() if run]}, fast)
+
+
+def book_of_keypoints(folder: Path, fast: bool) -> None:
+    """Chapter 15's faces."""
+    import d2lzh_ext as d2l
+    from d2lzh_ext.chapters import ch15_keypoints as chapter
+    from d2lzh_ext.faces import loader
+
+    setting = {**chapter.SETTINGS["book"], **(FAST if fast else {})}
+    if fast:
+        setting.update(num_train=64, num_test=32)
+    path = networks.checkpoint("keypoints", setting, BOOK_SEED, folder)
+    print(f"saved after every epoch to {path}", flush=True)
+    numbers = SimpleNamespace(profile="book", **setting)
+    X_train, y_train, X_test, y_test = chapter.keypoint_data(numbers)
+    train_iter = loader.Loader(X_train, y_train, numbers.batch_size,
+                               shuffle=True, mirror=True)
+    test_iter = loader.Loader(X_test, y_test, batch_size=100)
+    d2l.seed(BOOK_SEED)
+    ctx = d2l.try_gpu()
+    net = chapter.keypoint_net()
+    net.initialize(numbers.initializer, ctx=ctx)
+    history = chapter.train_keypoints(
+        net, train_iter, test_iter,
+        chapter.keypoint_trainer(net, numbers, len(train_iter)), ctx,
+        numbers.num_epochs, path)
+    error, baseline = history.test_rmse[-1], float(
+        loader.rmse(y_train.mean(axis=0), y_test))
+    if not fast:
+        records.save("keypoints", {
+            "provenance": records.provenance("make book CHAPTER=15"),
+            "setting": networks.readable(setting), "seed": BOOK_SEED,
+            "faces": [len(X_train), len(X_test)],
+            "train_loss": history.train_loss, "test_loss": history.test_loss,
+            "test_rmse_pixels": error, "baseline_rmse_pixels": baseline,
+            "threads": networks.threads()})
+    print(f"held-out faces: {error:.2f} pixels; mean positions: "
+          f"{baseline:.2f}")
+
+
+def book(word: str, folder: Path, fast: bool) -> None:
+    """All that a chapter's name or number, or a network's name, stands for.
+
+    Raises:
+        SystemExit: No such chapter has a book setting.
+    """
+    known = {**{network: networks.chapter(network) for network in MODULES},
+             "mnist": "14-mnist", "keypoints": "15-keypoints"}
+    chosen = [name for name, chapter in known.items()
+              if word.zfill(2) in (name, chapter, *chapter.split("-", 1))]
+    if not chosen:
+        raise SystemExit("\n".join([
+            f"No chapter {word!r} has a book setting. Those that have one:",
+            *(f"    {chapter}: {name}" for name, chapter in known.items())]))
+    if chosen == ["mnist"]:
+        book_of_digits(folder, fast)
+    elif chosen == ["keypoints"]:
+        book_of_keypoints(folder, fast)
+    else:
+        book_of_networks(chosen, folder, fast)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["run", "seeds", "book"])
+    parser.add_argument("name", nargs="*")
+    parser.add_argument("--fast", action="store_true")
+    parser.add_argument("--folder", type=Path, default=networks.CHECKPOINTS,
+                        help="where checkpoints go")
+    options = parser.parse_intermixed_args(arguments)
+    if options.what != "book":
+        os.environ["OMP_NUM_THREADS"] = "1"  # MXNet is not imported yet
+    if options.what == "run":
+        known = experiments()
+        unknown = set(options.name) - known.keys()
+        if unknown:
+            parser.error(f"no experiment {', '.join(sorted(unknown))}; there "
+                         f"are {', '.join(known)}")
+        for name in options.name or known:
+            experiment(name, options.fast)
+        return
+    if options.what == "seeds":
+        unknown = set(options.name) - MODULES.keys()
+        if unknown:
+            parser.error(f"no network {', '.join(sorted(unknown))}; there "
+                         f"are {', '.join(MODULES)}")
+        seeds(options.name, options.fast)
+        return
+    if len(options.name) != 1:
+        parser.error("book needs one chapter")
+    try:
+        book(options.name[0], options.folder, options.fast)
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on after the last finished "
+              "epoch.", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
