@@ -16,7 +16,8 @@ compile = $(python) -m uv pip compile --quiet --universal \
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lab outputs export navigation docs torch bench matrix \
-	projects seeds book speed measured pins clean setup setup-test
+	projects experiment seeds book speed measured reading pins clean setup \
+	setup-test
 
 help:  ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -67,6 +68,9 @@ matrix: setup-test  ## every Python, old and new NumPy, processors: hours
 projects: setup-test  ## old MXNet projects on the newest Python and NumPy
 	$(python) -m nox --session projects
 
+experiment: setup-test  ## what chapters compare; NAME=vgg-kernels one
+	$(python) benchmarks/experiments.py run $(NAME)
+
 seeds: setup-test  ## train each network from five seeds; NETWORK=vgg one
 	$(python) benchmarks/experiments.py seeds $(NETWORK)
 
@@ -78,6 +82,9 @@ speed: setup-test  ## time every network; NETWORK=vgg one; nothing else may run
 
 measured: setup-test  ## outputs of all chapters, with their time and memory
 	$(python) benchmarks/bench.py chapters
+
+reading: setup  ## how the chapters read, counted; CHAPTER=05 names places
+	@$(python) tools/reading.py $(CHAPTER)
 
 pins: setup  ## requirements*.txt from pyproject.toml; UPGRADE=1 for newest
 	$(python) -m pip install --quiet uv

@@ -95,7 +95,7 @@ def nin(channels: int, last: tuple[int, int, int]) -> Any:
             (256, (384, 384, 384), 3, 1, 1), (384, last, 3, 1, 1)):
         chain += [*relu_conv(cin, a, k, s, p), *relu_conv(a, b, 1),
                   *relu_conv(b, c, 1), pool(3, 2)]
-    return torch.nn.Sequential(*chain[:-2], *to_scores())  # no last ReLU
+    return torch.nn.Sequential(*chain[:-1], *to_scores())
 
 
 class Inception(torch.nn.Module):

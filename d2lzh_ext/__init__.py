@@ -24,6 +24,7 @@ from d2lzh_ext.data import (
     load_data_fashion_mnist,
     load_data_mnist,
     mnist,
+    photograph,
 )
 from d2lzh_ext.devices import seed, settings, try_all_gpus, try_gpu
 from d2lzh_ext.faces import synthetic_faces

@@ -12,11 +12,13 @@ import math
 import operator
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Callable
 
 import mxnet as mx
 import numpy as np
 import numpy.typing as npt
+from matplotlib.image import imread
 from mxnet import nd
 from mxnet.base import _LIB, check_call
 
@@ -30,6 +32,9 @@ Augment = Callable[[Bytes], Bytes]  # images (n, H, W, C) to others, likewise
 _ROOT = FASHION_MNIST.mxnet_root
 _MNIST_ROOT = MNIST.mxnet_root
 _CLASSES = 10  # of both data sets
+_HERE = Path(__file__).parent
+_CLONE = _HERE.parent / "data" / "photos"
+_PHOTOS = _CLONE if _CLONE.exists() else _HERE / "photos"  # by the wheel
 # Bytes of X in one batch. The making of a batch takes over twice as much,
 # and Binder has 2 GB for everything.
 _MAX_BATCH_BYTES = 512 * 2**20
@@ -90,6 +95,18 @@ def mnist(train: bool, root: str | os.PathLike[str] = _MNIST_ROOT
     Source: LeCun, Bottou, Bengio and Haffner 1998.
     """
     return _arrays(MNIST, train, root)
+
+
+def photograph() -> Bytes:
+    """A grey photograph: a man who films on a lawn.
+
+    Returns:
+        Pixels, uint8, (512, 512), from 0 (black) to 255 (white).
+
+    Source: Lav Varshney, 2006, CC0; see data/photos/README.md.
+    """
+    pixels = imread(_PHOTOS / "camera.png")  # floats from 0 to 1
+    return np.asarray(np.round(255 * pixels), dtype=np.uint8)
 
 
 def _arrays(dataset: DataSet, train: bool, root: str | os.PathLike[str]

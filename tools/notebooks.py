@@ -19,7 +19,7 @@ TAGS = {
     "nbval-skip",           # too slow or too big for a test
     "raises-exception",     # shows an error on purpose
     "skip-execution",       # for Colab only; see tools/navigation.py
-    "hide-input",           # plotting code that only decorates
+    "hide-input",           # what would only distract; folded
 }
 COLAB = "navigation-colab"  # the id of the cell that installs the package
 MAX_COLUMNS = 79
@@ -90,7 +90,18 @@ def clean(notebook: Any) -> None:
     notebook.metadata["d2lzh"]["outputs_sha256"] = outputs_sha256(notebook)
 
 
+def fold(notebook: Any) -> None:
+    """Let JupyterLab and Colab fold what is tagged hide-input."""
+    for cell in code_cells(notebook):
+        cell.metadata.pop("jupyter", None)
+        cell.metadata.pop("cellView", None)
+        if "hide-input" in tags(cell):
+            cell.metadata.update(jupyter={"source_hidden": True},
+                                 cellView="form")
+
+
 def write(notebook: Any, path: Path) -> None:
+    fold(notebook)
     pages.write(path, nbformat.writes(notebook).rstrip("\n") + "\n")
 
 

@@ -2,10 +2,11 @@
 
 Counted are what makes a text a test suite's (printed sentences, code that
 draws, long cells), sentences of more than 30 words, words that
-docs/glossary.md rules out, and numbers in the text that come from nowhere:
-from no output or code of the notebook, no record in data/results and no row
-of docs/quoted.md. A solution may also quote its chapter, and a paragraph
-that says "chapter 6" may quote that one.
+docs/glossary.md rules out, and numbers in the text (decimals, and those of
+four digits and more) that come from nowhere: from no output or code of the
+notebook, no record in data/results, no row of docs/quoted.md and no equation
+such as 25 × 40 = 1,000. A chapter and its solutions may quote each other,
+and a paragraph that says "chapter 6" may quote that one.
 
 Usage: python tools/reading.py [CHAPTER ...]    such as 05
 """
@@ -16,7 +17,6 @@ import json
 import re
 import statistics
 import sys
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,6 +47,7 @@ NAMES = re.compile(
     r"(?:(?:\s?[–-]\s?|, | and | to | or )\d[\d.]*)*", re.IGNORECASE)
 PRINTED = re.compile(r"(?<![\w.])(?:(?:\d{1,3}(?:,\d{3})+|\d+)?\.\d+"
                      r"|\d{1,3}(?:,\d{3})+|\d+)(?:e[+-]?\d+)?%?")
+EQUATION = re.compile(r"([1-9][\d,]*(?: ?[×·+−/] ?[1-9][\d,]*)+) ?= ?$")
 DRAWS = re.compile(r"plt|fig|figure|(\w+_)?ax(es)?\d*|image_grid"
                    r"|(show|plot|draw)(_\w+)?")
 
@@ -67,8 +68,8 @@ def blocks(notebook: Any) -> list[Block]:
         for pattern, instead in (
                 (r"^ *```.*?^ *```", ""), (r"(`+).+?\1", "Code"),
                 (r"\$\$.*?\$\$|\$[^$]+\$", "Formula"),
-                (r"<[^<>]+>|https?://\S+", ""),
                 (r"!?\[((?:[^][]|\[[^]]*\])*)\]\([^)]*\)", r"\1"),
+                (r"<[^<>]+>|https?://\S+", ""),
                 (r"\*+(?=\S)|(?<=\S)\*+|\b_|_\b", "")):
             text = re.sub(pattern, instead, text,
                           flags=re.DOTALL | re.MULTILINE)
@@ -207,7 +208,7 @@ def counts(notebook: Any) -> dict[str, float]:
 
 
 def printed(notebook: Any) -> list[float]:
-    """The numbers of the outputs and of the code, in order."""
+    """The numbers of the outputs and of the code."""
     values = []
     for cell in notebooks.code_cells(notebook):
         values += [float(node.value) for node in ast.walk(_tree(cell.source))
@@ -218,7 +219,7 @@ def printed(notebook: Any) -> list[float]:
             for number in PRINTED.findall(text):
                 value = float(number.replace(",", "").rstrip("%"))
                 values += [value, value / 100][:1 + number.endswith("%")]
-    return sorted(values)
+    return values
 
 
 def recorded(node: Any, path: str = "") -> Iterator[tuple[str, float]]:
@@ -238,11 +239,11 @@ def recorded(node: Any, path: str = "") -> Iterator[tuple[str, float]]:
             if all(type(value) in (int, float) for value in values):
                 yield from recorded(statistics.median(values), path)
     elif type(node) in (int, float):
-        yield path.lower(), abs(node)
+        yield path.lower(), node
 
 
 def _explained(number: re.Match[str], values: Sequence[float]) -> bool:
-    """Whether one of the sorted values, rounded, is this number."""
+    """Whether one of the values, rounded, is this number."""
     digits = number[1].replace(",", "")
     _, point, decimals = digits.partition(".")
     zeros = len(digits) - len(digits.rstrip("0"))
@@ -254,10 +255,18 @@ def _explained(number: re.Match[str], values: Sequence[float]) -> bool:
     for factor in factors:
         low, high = (factor * (float(digits) + side * unit * (0.5 + 1e-9))
                      for side in (-1, 1))
-        place = bisect_left(values, low)
-        if place < len(values) and values[place] <= high:
+        if any(low <= abs(value) <= high for value in values):
             return True
     return False
+
+
+def _worked_out(number: re.Match[str]) -> bool:
+    """Whether the number stands behind an equation sign, and it is right."""
+    equation = EQUATION.search(number.string[:number.start()])
+    if not equation:
+        return False
+    left = equation[1].replace(",", "").translate(str.maketrans("×·−", "**-"))
+    return _explained(number, [eval(left)])  # digits and four operators
 
 
 def unexplained(notebook: Any, values: Sequence[float] = (), name: str = "",
@@ -266,7 +275,7 @@ def unexplained(notebook: Any, values: Sequence[float] = (), name: str = "",
     """The numbers of the prose without an origin, with their sentences.
 
     Args:
-        values: What the notebook, and a solution's chapter, print.
+        values: What the chapter and its solutions print.
         name: The chapter's; a record counts in the chapter of its network
             and in the sections that name the network.
         quoted: The numbers of docs/quoted.md.
@@ -281,9 +290,9 @@ def unexplained(notebook: Any, values: Sequence[float] = (), name: str = "",
     for section in sections:
         there = [network for network in NETWORKS if re.search(
             rf"\b{network}", " ".join([name, *section]).lower())]
-        usable = sorted(value for path, value in records if any(
+        usable = [value for path, value in records if any(
             network in path for network in there) or not any(
-            network in path for network in NETWORKS))
+            network in path for network in NETWORKS)]
         for text in section:
             origins = [values, usable, *(
                 others.get(int(number), ()) for number in
@@ -293,6 +302,7 @@ def unexplained(notebook: Any, values: Sequence[float] = (), name: str = "",
                 for sentence in sentences(text)
                 for number in NUMBER.finditer(NAMES.sub("", sentence))
                 if not (number[1] in known or YEAR.fullmatch(number[1])
+                        or _worked_out(number)
                         or any(_explained(number, v) for v in origins))]
     return found
 
@@ -306,11 +316,12 @@ def rows(names: Sequence[str] = ()
                for entry in recorded(json.loads(path.read_text("utf-8")),
                                      path.stem)]
     read = {path: notebooks.read(path) for path in notebooks.with_solutions()}
-    others = {int(path.name[:2]): printed(read[path])
-              for path in notebooks.chapters()}
+    others: dict[int, list[float]] = {}  # chapters with their solutions
     for path, notebook in read.items():
-        number, _, name = path.stem.partition("-")
-        if names and number not in names:
+        others.setdefault(int(path.name[:2]), []).extend(printed(notebook))
+    for path, notebook in read.items():
+        number, _, network = path.stem.partition("-")
+        if names and number not in [name[:2].zfill(2) for name in names]:
             continue
         solution = path.parent != notebooks.CHAPTERS
         prose = blocks(notebook)
@@ -321,9 +332,9 @@ def rows(names: Sequence[str] = ()
             "terms": [f"{found[0]}: {text}" for text, _ in prose
                       for wrong in glossary for found in wrong.finditer(text)],
             "numbers": unexplained(
-                notebook, sorted(printed(notebook) + (
-                    others[int(number)] if solution else [])), name,
-                "; ".join(row[1] for row in quoted if row[0] == number),
+                notebook, others[int(number)], network,
+                "; ".join(row[1] for row in quoted
+                          if row[0] in (number, "all")),
                 others, records)}
         yield (("solutions/" if solution else "") + path.stem,
                {**counts(notebook), **{k: len(v) for k, v in mend.items()}},
@@ -331,10 +342,10 @@ def rows(names: Sequence[str] = ()
 
 
 def main(names: Sequence[str]) -> None:
-    print(f"{'':25}", *LIMITS, sep="  ")
+    print(f"{'':31}", *LIMITS, sep="  ")
     places = []
     for name, counted, mend in rows(names):
-        print(f"{name:25}", *(f"{counted[key]:{len(key)}g}"
+        print(f"{name:31}", *(f"{counted[key]:{len(key)}g}"
                               for key in LIMITS), sep="  ", flush=True)
         places += [f"{name}: {line}" for line in mend]
     if names:

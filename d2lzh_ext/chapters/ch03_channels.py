@@ -31,7 +31,7 @@ from .ch02_geometry import output_size
 
 def conv_cost(in_channels: int, channels: int, kernel_size: int, size: int,
               padding: int = 0, stride: int = 1) -> tuple[int, int]:
-    """Parameters, and MACs for one picture of size × size."""
+    """Parameters, and MACs for one image of size × size."""
     weights = channels * in_channels * kernel_size ** 2
     places = output_size(size, kernel_size, padding, stride) ** 2
     return weights + channels, weights * places
@@ -63,7 +63,16 @@ def im2col(X: np.ndarray, kernel: tuple[int, int]) -> np.ndarray:
 
 # %% ../../chapters/03-channels.ipynb #03-channels-56
 def conv2d(X: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """X (n, c_i, H, W), W (c_o, c_i, h, w), b (c_o,) to (n, c_o, ., .)."""
+    """Convolution of images with kernels, as a matrix product.
+
+    Args:
+        X: Images (n, c_i, height, width).
+        W: Kernels (c_o, c_i, h, w).
+        b: Biases (c_o,).
+
+    Returns:
+        (n, c_o, height - h + 1, width - w + 1).
+    """
     c_o, _, h, w = W.shape
     Y = W.reshape(c_o, -1) @ im2col(X, (h, w)) + b[:, np.newaxis]
     return Y.reshape(len(X), c_o, X.shape[2] - h + 1, X.shape[3] - w + 1)

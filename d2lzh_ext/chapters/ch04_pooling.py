@@ -34,7 +34,7 @@ def edge_map(X: nd.NDArray) -> nd.NDArray:
 
 
 def moved_right(X: nd.NDArray, pixels: int) -> nd.NDArray:
-    """Pictures (n, c, H, W), moved; 0 fills in on the left."""
+    """Images (n, c, H, W), moved; 0 fills in on the left."""
     Y = nd.zeros_like(X)
     Y[:, :, :, pixels:] = X[:, :, :, :X.shape[3] - pixels]
     return Y

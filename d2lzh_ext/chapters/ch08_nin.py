@@ -42,7 +42,7 @@ def _nin(last_block: list[nn.HybridBlock]) -> nn.HybridSequential:
         nn.Flatten())
     return net
 
-
+# %% ../../chapters/08-nin.ipynb #08-nin-c08b
 def nin(num_classes: int = 10, last_relu: bool = True
         ) -> nn.HybridSequential:
     """NiN as in section 5.8: (n, c, h, w) images to (n, num_classes) scores.
@@ -53,6 +53,19 @@ def nin(num_classes: int = 10, last_relu: bool = True
     """
     return _nin(nin_block(num_classes, kernel_size=3, padding=1,
                           last_relu=last_relu))
+
+# %% ../../chapters/08-nin.ipynb #08-nin-57
+from mxnet import init
+
+SETTINGS = {
+    'book': dict(batch_size=128, resize=224, num_train=None,
+                 num_test=None, num_epochs=5, optimizer='sgd',
+                 learning_rate=0.1, initializer=init.Xavier()),
+    'quick': dict(batch_size=32, resize=112, num_train=8192,
+                  num_test=2000, num_epochs=3, optimizer='adam',
+                  learning_rate=3e-4,
+                  initializer=init.Xavier('gaussian', 'in', 2)),
+}
 
 # %% ../../chapters/08-nin.ipynb #08-nin-36
 def nin_small(last_relu: bool = True, width: int = 10, strides: int = 2
@@ -74,19 +87,6 @@ def nin_small(last_relu: bool = True, width: int = 10, strides: int = 2
         nn.Flatten())
     return net
 
-# %% ../../chapters/08-nin.ipynb #08-nin-57
-from mxnet import init
-
-SETTINGS = {
-    'book': dict(batch_size=128, resize=224, num_train=None,
-                 num_test=None, num_epochs=5, optimizer='sgd',
-                 learning_rate=0.1, initializer=init.Xavier()),
-    'quick': dict(batch_size=32, resize=112, num_train=8192,
-                  num_test=2000, num_epochs=3, optimizer='adam',
-                  learning_rate=3e-4,
-                  initializer=init.Xavier('gaussian', 'in', 2)),
-}
-
 # %% ../../chapters/08-nin.ipynb #08-nin-81
 def nin_paper() -> nn.HybridSequential:
     """NiN for ImageNet: (n, 3, 224, 224) images to (n, 1000) scores.
@@ -94,5 +94,4 @@ def nin_paper() -> nn.HybridSequential:
     After the network that Lin, Chen and Yan published for Caffe. Not
     initialised.
     """
-    return _nin(nin_block((1024, 1024, 1000), kernel_size=3, padding=1,
-                          last_relu=False))
+    return _nin(nin_block((1024, 1024, 1000), kernel_size=3, padding=1))

@@ -12,9 +12,9 @@ from mxnet.gluon import nn
 class Inception(nn.HybridBlock):
     """Four paths side by side, joined on the channels; section 5.9.
 
-    (n, channels, h, w) to (n, c1 + c2[1] + c3[1] + c4, h, w). The channels
-    of the paths: c1 of 1 × 1; c2 of 1 × 1 and then 3 × 3; c3 of 1 × 1 and
-    then 5 × 5; c4 of 1 × 1 behind a max pooling.
+    (n, channels, h, w) to (n, c1 + c2[1] + c3[1] + c4, h, w). The paths:
+    c1 of 1 × 1; c2 of 1 × 1, then 3 × 3; c3 of 1 × 1, then 5 × 5; c4 of
+    max pooling, then 1 × 1. After Szegedy and others (2015).
     """
 
     def __init__(self, c1: int, c2: tuple[int, int], c3: tuple[int, int],
@@ -30,11 +30,9 @@ class Inception(nn.HybridBlock):
         self.p4_2 = nn.Conv2D(c4, kernel_size=1, **relu)
 
     def hybrid_forward(self, F: Any, X: Any) -> Any:
-        p1 = self.p1_1(X)
-        p2 = self.p2_2(self.p2_1(X))
-        p3 = self.p3_2(self.p3_1(X))
-        p4 = self.p4_2(self.p4_1(X))
-        return F.concat(p1, p2, p3, p4, dim=1)
+        return F.concat(self.p1_1(X), self.p2_2(self.p2_1(X)),
+                        self.p3_2(self.p3_1(X)), self.p4_2(self.p4_1(X)),
+                        dim=1)
 
 # %% ../../chapters/09-googlenet.ipynb #09-googlenet-21
 # c1, c2, c3, c4 of the nine blocks, 3a to 5b, one group a stage.
@@ -72,8 +70,7 @@ def inception_net(num_classes: int, block: Any = Inception,
     if published:
         net.add(LocalResponseNorm())
     for stage in STAGES:
-        net.add(nn.MaxPool2D(**pool))
-        net.add(*[block(*channels) for channels in stage])
+        net.add(nn.MaxPool2D(**pool), *[block(*each) for each in stage])
     net.add(nn.GlobalAvgPool2D())
     if published:
         net.add(nn.Dropout(0.4))

@@ -495,3 +495,13 @@ def test_augment_must_return_images(augment, error, what):
                          augment=augment)
     with pytest.raises(error, match=what):
         next(iter(loader))
+
+
+def test_photograph_is_the_recorded_one():
+    pixels = data.photograph()
+    assert pixels.shape == (512, 512) and pixels.dtype == np.uint8
+    assert hashlib.sha256(pixels.tobytes()).hexdigest().startswith("5cb24482")
+    folder = data._PHOTOS
+    digest, name = (folder / "SHA256SUMS").read_text().split()
+    content = (folder / name).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == digest

@@ -15,13 +15,14 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import bench
 import contestants
+import experiments
 import matrix
 import networks
 import pages
 import records
 import tables
-import train
 
+import d2lzh_ext as d2l
 from d2lzh_ext.chapters.ch16_compare import PUBLISHED
 
 slow = pytest.mark.slow
@@ -52,6 +53,8 @@ def test_fast_mode_measures(
 
 
 @pytest.mark.parametrize("words, printed", [
+    ("run lenet-seeds", "lenet-seeds: LeNet: {'seed': 0, 'loss': ["),
+    pytest.param("run", "nin-head: 6 × 6, dense: ", marks=slow),
     ("seeds lenet_bn", "| `lenet_bn` | 28 | 60,000 × 5 | "),
     ("book 05", "| `lenet` | 28 | 2 |"),
     pytest.param("book 10-batch-norm", "| `lenet_bn` | 28 | 2 |", marks=slow),
@@ -62,13 +65,14 @@ def test_fast_mode_trains(
         capsys: pytest.CaptureFixture[str], words: str, printed: str) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # put back afterwards
     monkeypatch.setattr(records, "save", lambda *_: pytest.fail("recorded"))
-    train.main([*words.split(), "--fast", "--folder", str(tmp_path)])
+    experiments.main([*words.split(), "--fast", "--folder", str(tmp_path)])
     assert printed in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("main, words, printed", [
-    (train.main, "book 01", "11-resnet: resnet18"),
-    (train.main, "seeds resnet", "there are lenet, "),
+    (experiments.main, "book 01", "11-resnet: resnet18"),
+    (experiments.main, "run resnet", "there are pooling-shift, "),
+    (experiments.main, "seeds resnet", "there are lenet, "),
     (bench.main, "speed loader-28", "speed has no loader-28; it has lenet, "),
     (bench.main, "epoch lenet", "epoch has no lenet; it has no names")])
 def test_an_unknown_name_gets_those_that_there_are(
@@ -77,6 +81,56 @@ def test_an_unknown_name_gets_those_that_there_are(
     with pytest.raises(SystemExit) as stopped:
         main(words.split())
     assert printed in f"{stopped.value}{capsys.readouterr().err}"
+
+
+@pytest.mark.parametrize("name", experiments.experiments())
+def test_an_experiment_is_recorded_as_it_is_defined(name: str) -> None:
+    it = experiments.experiments()[name]
+    side = it.setting["resize"] or 28
+    recorded = records.load(name)["variants"]
+    assert list(recorded) == list(it.variants)
+    for title, (build, changes) in it.variants.items():
+        entry = recorded[title]
+        table = d2l.summary(build(), (1, 1, side, side))
+        assert (table.parameters, table.macs) == (
+            entry["parameters"], entry["macs"])
+        assert entry["setting"] == networks.readable(
+            {**it.setting, **changes})
+        assert [tried["learning_rate"] for tried in entry["tuning"]] == list(
+            it.rates)
+        assert [run["seed"] for run in entry["runs"]] == list(
+            range(it.num_seeds))
+
+
+def test_a_cut_experiment_goes_on(
+        monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is recorded is not trained again; what has changed is."""
+    class Cut(Exception):
+        pass
+
+    trained: list[int] = []
+
+    def one_run(_: Any, setting: Any, seed: int, __: Any) -> Any:
+        if len(trained) == 2:
+            raise Cut
+        trained.append(seed)
+        return {"loss": [1.0], "test_acc": [0.5], "seconds": 1.0}
+
+    it = experiments.experiments()["lenet-seeds"]._replace(num_seeds=3)
+    monkeypatch.setattr(records, "RESULTS", tmp_path)
+    monkeypatch.setattr(experiments, "one_run", one_run)
+    monkeypatch.setattr(experiments, "experiments", lambda: {"cut": it})
+    with pytest.raises(Cut):
+        experiments.experiment("cut", fast=False)
+    trained.clear()
+    experiments.experiment("cut", fast=False)
+    assert trained == [2]
+    assert len(records.load("cut")["variants"]["LeNet"]["runs"]) == 3
+    it = it._replace(setting={**it.setting, "learning_rate": 0.5})
+    trained.clear()
+    with pytest.raises(Cut):
+        experiments.experiment("cut", fast=False)
+    assert trained == [0, 1]
 
 
 def test_without_a_compiler_torch_does_not_compile(
@@ -188,7 +242,7 @@ def test_quick_learns_from_every_seed(network: str) -> None:
     assert entry["setting"] == networks.readable(
         networks.setting(network, "quick")), (
         f"run `make seeds NETWORK={network}`")
-    assert entry["seeds"] == train.SEEDS == [0, 1, 2, 3, 4]
+    assert entry["seeds"] == experiments.SEEDS == [0, 1, 2, 3, 4]
     assert statistics.median(entry["test_acc"]) >= BARS[network]
     assert min(entry["test_acc"]) >= 0.60
     assert (entry["setting"]["num_test"] or 10_000) >= 2000
@@ -220,20 +274,20 @@ def test_every_chapter_runs_within_its_limits() -> None:
 
 def test_a_run_of_another_setting_is_not_taken_for_recorded() -> None:
     run = {"recipe": "improved", "seed": 1,
-           "setting": train.digit_setting("improved")}
-    assert train.recorded_digits([run], "improved", 1) is run
-    assert train.recorded_digits([run], "improved", 2) is None
-    assert train.recorded_digits([run], "published", 1) is None
+           "setting": experiments.digit_setting("improved")}
+    assert experiments.recorded_digits([run], "improved", 1) is run
+    assert experiments.recorded_digits([run], "improved", 2) is None
+    assert experiments.recorded_digits([run], "published", 1) is None
     run["setting"] = {**run["setting"], "shifts": 3}
-    assert train.recorded_digits([run], "improved", 1) is None
+    assert experiments.recorded_digits([run], "improved", 1) is None
 
 
 def test_mnist_is_learnt_as_well_as_published() -> None:
     """No epoch and no recipe was chosen by these images."""
     runs = records.load("mnist")["runs"]
-    own = {recipe: [train.recorded_digits(runs, recipe, seed)
+    own = {recipe: [experiments.recorded_digits(runs, recipe, seed)
                     for seed in seeds]
-           for recipe, seeds in train.DIGIT_SEEDS.items()}
+           for recipe, seeds in experiments.DIGIT_SEEDS.items()}
     assert all(None not in each for each in own.values()), (
         "run `make book CHAPTER=14`")
     assert len(runs) == sum(map(len, own.values()))
