@@ -63,7 +63,7 @@ SETTINGS = {
                  learning_rate=0.1, initializer=init.Xavier()),
     'quick': dict(batch_size=32, resize=112, num_train=8192,
                   num_test=2000, num_epochs=3, optimizer='adam',
-                  learning_rate=3e-4,
+                  learning_rate=2e-4,
                   initializer=init.Xavier('gaussian', 'in', 2)),
 }
 
