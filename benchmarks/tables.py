@@ -299,10 +299,14 @@ def updates(record: Record) -> str:
                  + " | ".join(list(variants)[1:]), rows)
 
 
-# --- accuracies, by train.py ------------------------------------------------
+# --- accuracies, by experiments.py ------------------------------------------
 
 def seeds(record: Record) -> str:
-    place = record["provenance"]
+    places: dict[str, list[str]] = {}
+    for network, entry in record["networks"].items():
+        place = entry["provenance"]
+        places.setdefault(f"{place['processor']}, {place['date']}", []
+                          ).append(f"`{network}`")
     return table(
         "network | image size | training images × epochs | "
         "test accuracy, median [min–max]",
@@ -311,9 +315,11 @@ def seeds(record: Record) -> str:
           f"{entry['setting']['num_epochs']}",
           spread(entry["test_acc"], ".3f")]
          for network, entry in record["networks"].items())
-    ) + ("\n\nSeeds 0 to 4, each run with one thread, on an "
-         f"{place['processor']}, {place['date']}, MXNet "
-         f"{place['packages']['mxnet']}. `make seeds` repeats it.")
+    ) + ("\n\nSeeds 0 to 4, each run with one thread, MXNet "
+         f"{place['packages']['mxnet']}: " + "; ".join(
+             f"{', '.join(names)} on an {where}"
+             for where, names in places.items())
+         + ". `make seeds` repeats it.")
 
 
 def book(record: Record) -> str:

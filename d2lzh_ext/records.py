@@ -45,7 +45,7 @@ def show_recorded(network: str) -> None:
                          f"{', '.join(record['networks'])}.")
     entry = record["networks"][network]
     accuracies, seeds = entry["test_acc"], entry["seeds"]
-    where = record["provenance"]
+    where = entry["provenance"]
     print(f"quick setting, seeds {seeds[0]} to {seeds[-1]}: test accuracy "
           f"{min(accuracies):.3f} at least, "
           f"{statistics.median(accuracies):.3f} in the median, "

@@ -21,10 +21,11 @@ def test_an_unknown_record_names_those_there_are():
 def test_show_recorded(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(records, "FOLDER", tmp_path)
     (tmp_path / "quick-seeds.json").write_text(json.dumps({
-        "provenance": {"date": "2026-01-02", "cores": 2, "processor": "CPU",
-                       "packages": {"mxnet": "1.9.1"}},
-        "networks": {"vgg": {"seeds": [0, 1, 2],
-                             "test_acc": [0.9, 0.7, 0.85]}}}))
+        "networks": {"vgg": {
+            "seeds": [0, 1, 2], "test_acc": [0.9, 0.7, 0.85],
+            "provenance": {"date": "2026-01-02", "cores": 2,
+                           "processor": "CPU",
+                           "packages": {"mxnet": "1.9.1"}}}}}))
     d2l.show_recorded("vgg")
     printed = capsys.readouterr().out
     assert "0.700 at least, 0.850 in the median, 0.900 at most" in printed

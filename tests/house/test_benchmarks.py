@@ -196,7 +196,9 @@ def test_the_page_shows_the_record(name: str) -> None:
     assert pages.section(records.PAGE, name) == tables.ON_PAGE[name](
         record), "run `python benchmarks/bench.py pages`"
     for where in ([record["provenance"]] if "provenance" in record else
-                  [run["provenance"] for run in record["runs"].values()]):
+                  [each["provenance"] for each in record[
+                      "networks" if name == "quick-seeds" else "runs"
+                      ].values()]):
         assert where["commit"] and where["date"] and where["processor"]
     # Before 3.11 Python has an older Matplotlib, which draws otherwise.
     if name in tables.FIGURES and sys.version_info >= (3, 11):
