@@ -4,7 +4,7 @@
     python benchmarks/experiments.py seeds [--fast] [NETWORK ...]
     python benchmarks/experiments.py book [--fast] CHAPTER
 
-run: the experiments of the table EXPERIMENTS, all or those named. Each asks
+run: the experiments that `experiments` defines, all or those named. Each asks
 of two or more networks, all else equal, which learns better, from several
 seeds. Where it has a list of learning rates, every network first gets the one
 that is best on held-out training images.
@@ -277,7 +277,7 @@ def experiment(name: str, fast: bool) -> None:
     if fast:
         return
     # In the table's order, without variants that it no longer has.
-    records.save(name, {**records.load(name), "variants": record})
+    records.save(name, {"variants": record})
 
 
 def keep(name: str, title: str, entry: Record, fast: bool) -> None:
@@ -285,11 +285,11 @@ def keep(name: str, title: str, entry: Record, fast: bool) -> None:
     runs = entry["runs"] or entry["tuning"]
     print(f"{name}: {title}: {runs[-1]}", flush=True)
     if not fast:
-        record = records.load(name)
-        records.save(name, {
-            "provenance": {"threads": 1, **records.provenance(
-                f"make experiment NAME={name}")},
-            "variants": {**record.get("variants", {}), title: entry}})
+        # Each variant may have been trained at its own time and place.
+        entry["provenance"] = {"threads": 1, **records.provenance(
+            f"make experiment NAME={name}")}
+        records.save(name, {"variants": {
+            **records.load(name).get("variants", {}), title: entry}})
 
 
 def seeds(names: list[str], fast: bool) -> None:

@@ -75,8 +75,7 @@ def show_experiment(name: str) -> None:
     Args:
         name: The experiment, a record of ``make experiment``.
     """
-    record = results(name)
-    variants = record["variants"]
+    variants = results(name)["variants"]
     width = max(map(len, variants))
     tried = next(iter(variants.values()))["tuning"]
     num_seeds = max(len(entry["runs"]) for entry in variants.values())
@@ -93,7 +92,8 @@ def show_experiment(name: str) -> None:
     if tried:
         print("* the best on held-out training images, of "
               + ", ".join(f"{rate['learning_rate']:g}" for rate in tried))
-    print(_recorded(record["provenance"], "one thread"))
+    print(*dict.fromkeys(_recorded(entry["provenance"], "one thread")
+                         for entry in variants.values()), sep="\n")
 
 
 def show_book_runs(network: str) -> None:
