@@ -16,9 +16,10 @@ book: a chapter's `book` setting, for hours if need be. CHAPTER is its number
 or name, or that of a network. Every epoch is saved to output/book. A run that
 was cut, at whatever moment, goes on from there when the same command is given
 again, and ends as it would have ended. What is recorded with the same setting
-is not run again. Chapter 14 trains on MNIST: `classic` from one seed,
-`published` and `improved` from three. No epoch is chosen: its test images are
-looked at once, after the last.
+is not run again. Chapter 14 trains on MNIST: `classic` from one seed;
+`published`, `improved`, and each of its two changes alone (`shifts`,
+`falling`) from three. No epoch is chosen: its test images are looked at once,
+after the last.
 
 `run` and `seeds` use one thread, so that the number of cores has no say.
 `run` records each run as it ends, and does not repeat one that is recorded.
@@ -45,7 +46,8 @@ from networks import MODULES
 Record = dict[str, Any]
 SEEDS = [0, 1, 2, 3, 4]
 BOOK_SEED = 0
-DIGIT_SEEDS = {"classic": [0], "published": [0, 1, 2], "improved": [0, 1, 2]}
+DIGIT_SEEDS = {"classic": [0], "published": [0, 1, 2], "shifts": [0, 1, 2],
+               "falling": [0, 1, 2], "improved": [0, 1, 2]}
 FAST = {"num_train": 256, "num_test": 100, "num_epochs": 2}
 FAST_DIGITS = {"data": "fashion_mnist", "num_train": 256, "num_valid": 200,
                "num_check": 100, "num_epochs": 2}
@@ -353,9 +355,11 @@ def digit_setting(recipe: str, fast: bool = False) -> Record:
     from d2lzh_ext.chapters import ch14_mnist as chapter
 
     settings = {"classic": chapter.CLASSIC_SETTINGS,
-                "published": chapter.SETTINGS,
                 "improved": chapter.IMPROVED_SETTINGS}
-    return {**settings[recipe]["book"], **(FAST_DIGITS if fast else {})}
+    improved = chapter.IMPROVED_SETTINGS["book"]
+    one_change = {key: {key: improved[key]} for key in ("shifts", "falling")}
+    return {**settings.get(recipe, chapter.SETTINGS)["book"],
+            **one_change.get(recipe, {}), **(FAST_DIGITS if fast else {})}
 
 
 def recorded_digits(runs: list[Record], recipe: str, seed: int
@@ -364,6 +368,15 @@ def recorded_digits(runs: list[Record], recipe: str, seed: int
     wanted = recipe, seed, digit_setting(recipe)
     return next((run for run in runs if (
         run["recipe"], run["seed"], run["setting"]) == wanted), None)
+
+
+def mistakes(net: Any, test_iter: Any, ctx: Any) -> dict[str, int]:
+    """By the number of a test image, the wrong class that it was taken for."""
+    import d2lzh_ext as d2l
+
+    labels, predicted = d2l.predict(net, test_iter, ctx)
+    return {str(i): int(predicted[i])
+            for i in (predicted != labels).nonzero()[0]}
 
 
 def train_digits(recipe: str, seed: int, folder: Path, fast: bool) -> Record:
@@ -400,6 +413,7 @@ def train_digits(recipe: str, seed: int, folder: Path, fast: bool) -> Record:
         # after the last epoch, on all validation and all test images
         "valid_acc": d2l.evaluate_accuracy(valid_iter, net, ctx),
         "test_acc": d2l.evaluate_accuracy(test_iter, net, ctx),
+        "mistakes": mistakes(net, test_iter, ctx),
         "seconds": round(sum(history.seconds), 1)}
 
 
@@ -414,8 +428,9 @@ def book_of_digits(folder: Path, fast: bool) -> None:
             continue
         run = train_digits(recipe, seed, folder, fast)
         where = records.provenance("make book CHAPTER=14")
-        runs[recipe, seed] = {**run, "date": where["date"],
-                              "commit": where["commit"]}
+        # Each run may have been trained at its own time and place.
+        runs[recipe, seed] = {**run, **{
+            key: where[key] for key in ("date", "commit", "processor")}}
         print(f"{recipe:10} seed {seed}  validation acc "
               f"{run['valid_acc']:.4f}  test acc {run['test_acc']:.4f}",
               flush=True)

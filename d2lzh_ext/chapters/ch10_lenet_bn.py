@@ -7,7 +7,8 @@ __all__ = ['SETTINGS', 'lenet_bn']
 from mxnet.gluon import nn
 
 
-def lenet_bn(num_classes: int = 10) -> nn.HybridSequential:
+def lenet_bn(num_classes: int = 10, activation: str = 'sigmoid'
+             ) -> nn.HybridSequential:
     """LeNet with batch normalisation, as in section 5.10.
 
     (n, 1, 28, 28) images to (n, classes) scores. Not initialised.
@@ -17,13 +18,13 @@ def lenet_bn(num_classes: int = 10) -> nn.HybridSequential:
         net.add(
             nn.Conv2D(channels, kernel_size=5),
             nn.BatchNorm(),
-            nn.Activation('sigmoid'),
+            nn.Activation(activation),
             nn.MaxPool2D(pool_size=2, strides=2))
     for units in (120, 84):
         net.add(
             nn.Dense(units),
             nn.BatchNorm(),
-            nn.Activation('sigmoid'))
+            nn.Activation(activation))
     net.add(nn.Dense(num_classes))
     return net
 

@@ -52,6 +52,10 @@ def silence(block: Residual) -> None:
 class Plain(Residual):
     """A `Residual` block without its shortcut, to compare with."""
 
+    def __init__(self, channels: int, use_1x1conv: bool = False,
+                 strides: int = 1, **kwargs: Any) -> None:
+        super().__init__(channels, False, strides, **kwargs)
+
     def hybrid_forward(self, F: Any, X: Any) -> Any:
         Y = self.relu(self.bn1(self.conv1(X)))
         return self.relu(self.bn2(self.conv2(Y)))
@@ -84,19 +88,20 @@ def gradient_sizes(net: nn.HybridBlock, X: nd.NDArray, y: nd.NDArray
 
 # %% ../../chapters/11-resnet.ipynb #11-resnet-39
 def resnet(block: Any, depths: Sequence[int], channels: Sequence[int],
-           num_classes: int, use_bias: bool = True) -> nn.HybridSequential:
+           num_classes: int, use_bias: bool = True, stem: int = 64
+           ) -> nn.HybridSequential:
     """A residual network: a stem, stages of blocks, a dense layer.
 
     Stage i has depths[i] blocks, which end in channels[i] channels; `block`
-    takes the arguments of `Residual`. `use_bias` is for the first
-    convolution. Not initialised.
+    takes the arguments of `Residual`. The first convolution has `stem`
+    channels, and biases with `use_bias`. Not initialised.
     """
     net = nn.HybridSequential()
-    net.add(nn.Conv2D(64, kernel_size=7, strides=2, padding=3,
+    net.add(nn.Conv2D(stem, kernel_size=7, strides=2, padding=3,
                       use_bias=use_bias),
             nn.BatchNorm(), nn.Activation('relu'),
             nn.MaxPool2D(pool_size=3, strides=2, padding=1))
-    before = 64
+    before = stem
     for stage, (depth, after) in enumerate(zip(depths, channels)):
         for i in range(depth):
             strides = 2 if stage > 0 and i == 0 else 1
