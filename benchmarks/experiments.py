@@ -112,6 +112,45 @@ def with_batch_norm(net: Any) -> Any:
     return chain
 
 
+def lenet_norm(norm: str) -> Any:
+    """LeNet with ReLU and a normalisation: "none", "batch" or "group".
+
+    Group normalisation has two groups of channels; there is nothing to group
+    after a dense layer, where its place is layer normalisation's.
+    """
+    from mxnet.gluon import nn
+
+    from d2lzh_ext import models
+
+    if norm == "none":
+        return models.lenet(activation="relu")
+    chain, before = nn.HybridSequential(), None
+    for layer in models.lenet_bn(activation="relu"):
+        if norm == "group" and isinstance(layer, nn.BatchNorm):
+            layer = (nn.LayerNorm() if isinstance(before, nn.Dense)
+                     else nn.GroupNorm(num_groups=2))
+        chain.add(layer)
+        before = layer
+    return chain
+
+
+def small_resnet(block: str, depths: tuple[int, ...]) -> Any:
+    """A residual or plain network of (8, 16, 32, 64) channels."""
+    from d2lzh_ext.chapters import ch11_resnet as chapter
+
+    return chapter.resnet(getattr(chapter, block), depths, (8, 16, 32, 64),
+                          10, stem=8)
+
+
+def narrow_resnet18(width: int) -> Any:
+    """ResNet-18 with `width` channels for 64, and so on."""
+    from d2lzh_ext.chapters import ch11_resnet as chapter
+
+    return chapter.resnet(
+        chapter.Residual, (2, 2, 2, 2),
+        [width * factor for factor in (1, 2, 4, 8)], 10, stem=width)
+
+
 def dense_head(width: int, strides: int) -> Any:
     """The small NiN with a dense layer for the score maps and their mean."""
     from mxnet.gluon import nn
@@ -224,6 +263,35 @@ def experiments() -> dict[str, Experiment]:
                            {"augment": crop_and_mirror}),
             "no augmentation": (models.alexnet, {}),
             }, few),
+        # Two epochs of 100 batches.
+        "batch-norm-rates": Experiment({
+            f"{title}, rate {rate:g}": (of(lenet_norm, norm),
+                                        {"learning_rate": rate})
+            for title, norm in (("ReLU", "none"), ("ReLU and BN", "batch"))
+            for rate in (0.01, 0.1, 1, 10)},
+            {**small, "num_train": 25_600}),
+        "batch-norm-size": Experiment({
+            f"{title}, batches of {batch_size}": (
+                of(lenet_norm, norm), {"batch_size": batch_size})
+            for title, norm in (("none", "none"), ("batch norm", "batch"),
+                                ("group norm", "group"))
+            for batch_size in (128, 16, 2)},
+            {**small, "num_train": 4096}, rates=(0.03, 0.1, 0.3)),
+        "resnet-depth": Experiment({
+            f"{title}, {layers} layers": (of(small_resnet, block, depths), {})
+            for title, block in (("plain", "Plain"),
+                                 ("residual", "Residual"))
+            for layers, depths in ((18, (2, 2, 2, 2)), (34, (3, 4, 6, 3)))},
+            {**small, **he, "batch_size": 128, "num_train": 8192,
+             "num_test": 2000, "num_epochs": 40, "optimizer": "adam"},
+            rates=(1e-3, 3e-3)),
+        # A ResNet of DenseNet's parameters, and one of its MACs.
+        "densenet-resnet": Experiment({
+            "DenseNet": (models.densenet, {}),
+            "ResNet-18, 17 channels": (of(narrow_resnet18, 17), {}),
+            "ResNet-18, 37 channels": (of(narrow_resnet18, 37), {}),
+            }, networks.setting("densenet", "quick"),
+            rates=(5e-4, 1e-3, 2e-3)),
     }
 
 
