@@ -145,7 +145,8 @@ def show_kernels(kernels: Array, titles: Sequence[str] | None = None,
 
 
 def show_feature_maps(maps: Array, titles: Sequence[str] | None = None,
-                      num_cols: int = 8) -> Grid:
+                      num_cols: int = 8, limit: float | None = None
+                      ) -> Grid:
     """Draw the feature maps of one image as a mosaic, all on one scale.
 
     Args:
@@ -154,20 +155,26 @@ def show_feature_maps(maps: Array, titles: Sequence[str] | None = None,
             blue and zero white. A colour bar gives the scale.
         titles: One a map.
         num_cols: Columns at most, 1 to 8; long titles make them fewer.
+        limit: Where the scale ends, so that figures with the same limit
+            can be compared; by default the largest magnitude in `maps`.
 
     Returns:
         The axes, (rows, columns); those without a map are empty.
 
     Raises:
         ValueError: Another shape, no map, a value that is not finite, not
-            as many titles as maps, or too many columns.
+            as many titles as maps, too many columns, or a limit that is
+            not above zero.
     """
     values = _finite(maps, "maps")
     if values.ndim != 3 or not values.size:
         raise ValueError("show_feature_maps draws (n, height, width), the "
                          "maps of one image; this has the shape "
                          f"{values.shape}.")
-    return _mosaic(values, titles, num_cols, signed=bool(values.min() < 0))
+    if limit is not None and not limit > 0:
+        raise ValueError(f"limit must be above zero; this is {limit}.")
+    return _mosaic(values, titles, num_cols, signed=bool(values.min() < 0),
+                   limit=limit)
 
 
 def image_grid(images: Sequence[Array], titles: Sequence[str] | None = None,
@@ -535,9 +542,10 @@ def _gallery(images: Sequence[Array], titles: Sequence[str] | None,
 
 
 def _mosaic(values: np.ndarray[Any, Any], titles: Sequence[str] | None,
-            num_cols: int, signed: bool) -> Grid:
+            num_cols: int, signed: bool, limit: float | None = None
+            ) -> Grid:
     """Panels on one scale, with one colour bar."""
-    largest = _largest(values)
+    largest = limit or _largest(values)
     axes = _gallery(list(values), titles, num_cols, bar=1.0,
                     cmap="RdBu_r" if signed else "gray",
                     vmin=-largest if signed else 0, vmax=largest)

@@ -135,7 +135,8 @@ def show_fashion_mnist(images: Sequence[Array], labels: Sequence[str]
 
 def show_array(axes: Any, values: Array,
                window: tuple[int, int, int, int] | None = None,
-               title: str | None = None) -> None:
+               title: str | None = None,
+               limit: float | None = None) -> None:
     """Draw a small matrix as squares with its numbers, a window on top.
 
     Args:
@@ -145,16 +146,21 @@ def show_array(axes: Any, values: Array,
         window: Row and column of its upper left corner, height and width,
             in squares; it may reach beyond the matrix.
         title: Drawn above.
+        limit: The colours run from -limit to limit, so that matrices with
+            the same limit can be compared; by default the largest
+            magnitude in `values`.
 
     Raises:
-        ValueError: `values` is not a matrix.
+        ValueError: `values` is not a matrix, or `limit` is not above zero.
     """
     matrix = as_numpy(values)
     if matrix.ndim != 2:
         raise ValueError("show_array draws a matrix; this has the shape "
                          f"{matrix.shape}.")
     height, width = matrix.shape
-    spread = max(float(np.abs(matrix).max(initial=0)), 1e-9)
+    if limit is not None and not limit > 0:
+        raise ValueError(f"limit must be above zero; this is {limit}.")
+    spread = limit or max(float(np.abs(matrix).max(initial=0)), 1e-9)
     # Short of the darkest colours, black numbers stay legible.
     axes.imshow(matrix, cmap="RdBu_r", vmin=-1.7 * spread, vmax=1.7 * spread)
     numbers = [f"{value:.3g}" for value in matrix.flat]
@@ -255,11 +261,13 @@ def show_confusion_matrix(counts: Array, names: Sequence[str]) -> None:
     for (row, column), count in np.ndenumerate(matrix):
         if count:
             axes.text(column, row, count, ha="center", va="center",
-                      fontsize=8,
+                      fontsize=11,
                       color="white" if share[row, column] > 0.5 else "black")
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
     axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel="predicted", ylabel="true")
+    axes.tick_params(labelsize=12)
+    axes.set_xlabel("predicted", fontsize=12)
+    axes.set_ylabel("true", fontsize=12)
 
 
 def show_mistakes(net: gluon.Block, data_iter: Batches,
@@ -299,11 +307,12 @@ def show_mistakes(net: gluon.Block, data_iter: Batches,
     columns = min(5, len(wrong))
     rows = -(-len(wrong) // columns)
     _, axes = plt.subplots(rows, columns, squeeze=False,
-                           figsize=(2 * columns, 2.3 * rows),
+                           figsize=(2 * columns, 2.5 * rows),
                            layout="constrained")
     for place in axes.flat[len(wrong):]:
         place.set_axis_off()
     for place, (image, label, seen) in zip(axes.flat, wrong):
-        draw_image(place, image, f"{names[label]}\nseen as {names[seen]}",
-                   cmap="gray")
+        draw_image(place, image, cmap="gray")
+        place.set_title(f"{names[label]}\nseen as {names[seen]}",
+                        fontsize=14)
     return len(wrong)

@@ -65,6 +65,10 @@ def test_feature_maps_are_grey_unless_one_is_negative():
         assert image.get_clim() == (0, 11) and image.cmap(0.0)[:3] == (0,) * 3
     (a, _), = d2l.show_feature_maps(SIGNED)
     assert a.images[0].get_clim() == (-11, 11)
+    (a, _), = d2l.show_feature_maps(SIGNED, limit=20)
+    assert a.images[0].get_clim() == (-20, 20)
+    (a, _), = d2l.show_feature_maps(np.abs(SIGNED), limit=20)
+    assert a.images[0].get_clim() == (0, 20)
     assert d2l.show_feature_maps(np.zeros((20, 2, 2)),
                                  num_cols=7).shape == (3, 7)
 
@@ -190,6 +194,7 @@ def test_text_and_panels_are_large_enough():
     (lambda: d2l.show_kernels(SIGNED, ["one"]), "1 titles for 2"),
     (lambda: d2l.show_kernels(SIGNED, num_cols=9), "1 to 8"),
     (lambda: d2l.show_feature_maps(np.ones((1, 2, 3, 3))), "one image"),
+    (lambda: d2l.show_feature_maps(SIGNED, limit=-1), "above zero"),
     (lambda: d2l.image_grid([np.ones(4)]), r"\(4,\)"),
     (lambda: d2l.image_grid([]), "nothing"),
     (lambda: d2l.plot_curves({}), "nothing"),

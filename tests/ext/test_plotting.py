@@ -125,6 +125,18 @@ def test_show_array_draws_numbers_and_a_window_beyond_the_matrix():
     assert axes.get_xlim() == (-1.5, 1.5) and axes.get_ylim() == (1.5, -1.5)
 
 
-def test_show_array_wants_a_matrix():
+def test_equal_numbers_have_equal_colours_under_one_limit():
+    axes = plt.subplots(1, 2)[1]
+    for place, values in zip(axes, ([[1, 2]], [[1, -1]])):
+        d2l.show_array(place, values, limit=2)
+    first, second = (place.images[0] for place in axes)
+    assert first.get_clim() == second.get_clim()
+    d2l.show_array(axes[1], [[1, -1]])
+    assert axes[1].images[-1].get_clim()[1] == first.get_clim()[1] / 2
+
+
+def test_show_array_wants_a_matrix_and_a_limit_above_zero():
     with pytest.raises(ValueError, match=r"\(1, 2, 2\)"):
         d2l.show_array(plt.gca(), nd.ones((1, 2, 2)))
+    with pytest.raises(ValueError, match="above zero; this is 0"):
+        d2l.show_array(plt.gca(), nd.ones((2, 2)), limit=0)
