@@ -198,19 +198,20 @@ def show_array(axes: Any, values: Array,
 def plot_history(history: Curves) -> None:
     """Draw the training loss, and both accuracies, against the epoch."""
     epochs = range(1, len(history.loss) + 1)
-    _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2),
-                                    layout="constrained")
-    left.plot(epochs, history.loss, "o-", color="C3")
-    left.set(title="training loss", xlabel="epoch",
-             ylabel="mean cross-entropy")
-    left.set_ylim(bottom=0)
-    right.plot(epochs, history.train_acc, "o-", label="training images")
-    right.plot(epochs, history.test_acc, "s--", label="test images")
-    right.set(title="accuracy", xlabel="epoch", ylim=(0, 1))
-    right.legend(loc="lower right")
-    for axes in (left, right):
-        axes.set_xticks(epochs)
-        axes.grid(alpha=0.3)
+    with plt.rc_context({"font.size": 13, "axes.titlesize": 13}):
+        _, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.9),
+                                        layout="constrained")
+        left.plot(epochs, history.loss, "o-", color="C3")
+        left.set(title="training loss", xlabel="epoch",
+                 ylabel="mean cross-entropy")
+        left.set_ylim(bottom=0)
+        right.plot(epochs, history.train_acc, "o-", label="training images")
+        right.plot(epochs, history.test_acc, "s--", label="test images")
+        right.set(title="accuracy", xlabel="epoch", ylim=(0, 1))
+        right.legend(loc="lower right")
+        for axes in (left, right):
+            axes.set_xticks(epochs)
+            axes.grid(alpha=0.3)
 
 
 def confusion_matrix(labels: Array, predictions: Array, num_classes: int
