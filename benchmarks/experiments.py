@@ -48,6 +48,7 @@ SEEDS = [0, 1, 2, 3, 4]
 BOOK_SEED = 0
 DIGIT_SEEDS = {"classic": [0], "published": [0, 1, 2], "shifts": [0, 1, 2],
                "falling": [0, 1, 2], "improved": [0, 1, 2]}
+SQUARES = {"black": 0, "grey": 0.3, "mean": None}  # chapter 13's, that hide
 FAST = {"num_train": 256, "num_test": 100, "num_epochs": 2}
 FAST_DIGITS = {"data": "fashion_mnist", "num_train": 256, "num_valid": 200,
                "num_check": 100, "num_epochs": 2}
@@ -292,6 +293,12 @@ def experiments() -> dict[str, Experiment]:
             "ResNet-18, 37 channels": (of(narrow_resnet18, 37), {}),
             }, networks.setting("densenet", "quick"),
             rates=(5e-4, 1e-3, 2e-3)),
+        # Two others on the same budget; LeNet takes images as they are.
+        "small-budget": Experiment({
+            "ResNet-18, 16 channels": (of(narrow_resnet18, 16), {}),
+            "LeNet + BN": (models.lenet_bn, {"resize": None}),
+            }, networks.setting("densenet", "quick"),
+            rates=(5e-4, 1e-3, 2e-3)),
     }
 
 
@@ -315,11 +322,11 @@ def experiment(name: str, fast: bool) -> None:
         it = it._replace(
             setting={**it.setting, **FAST}, num_seeds=1, rates=it.rates[:1])
         num_valid = 100
-    side = it.setting["resize"] or 28
     old = {} if fast else records.load(name).get("variants", {})
     record: Record = {}
     for title, (build, changes) in it.variants.items():
         setting = {**it.setting, **changes}
+        side = setting["resize"] or 28
         table = d2l.summary(build(), (1, 1, side, side))
         entry: Record = {
             "parameters": table.parameters, "macs": table.macs,
@@ -544,6 +551,230 @@ def book_of_keypoints(folder: Path, fast: bool) -> None:
           f"{baseline:.2f}")
 
 
+FACE_SETTING: Record = {
+    "num_train": 1000, "num_valid": 300, "num_test": 500, "batch_size": 32,
+    "num_epochs": 8, "optimizer": "adam", "momentum": None,
+    "warmup_epochs": 1, "mirror": True}
+FACE_RATES = 1e-3, 3e-3, 1e-2  # each falls to a fiftieth
+FAST_FACES = {"num_train": 32, "num_valid": 10, "num_test": 100,
+              "num_epochs": 2}
+
+
+def face_variants() -> dict[str, tuple[Callable[[], Any], Record]]:
+    """By name: the network, and how its outputs are read and trained."""
+    from d2lzh_ext.chapters import ch15_keypoints as chapter
+
+    read = {"read": chapter.mean_position}
+    return {
+        "chapter's, coordinates": (chapter.keypoint_net, {}),
+        "maps, coordinates": (chapter.dense_map_net, {}),
+        "maps, mean position": (chapter.heat_map_net, read),
+        "maps, cross-entropy": (
+            chapter.heat_map_net, {**read, "loss": chapter.heat_map_loss})}
+
+
+def train_faces(build: Callable[[], Any], how: Record, setting: Record,
+                rate: float, seed: int, held_out: tuple[int, int]) -> Record:
+    """One run; `held_out` is the seed and the number of the faces it meets."""
+    import d2lzh_ext as d2l
+
+    # isort: split
+    import numpy as np
+    from mxnet import init
+
+    from d2lzh_ext import faces
+    from d2lzh_ext.chapters import ch15_keypoints as chapter
+
+    numbers = SimpleNamespace(**setting, learning_rate=rate,
+                              last_rate=rate / 50)
+    X, y = d2l.synthetic_faces(numbers.num_train, seed=1)
+    X_test, y_test = d2l.synthetic_faces(held_out[1], seed=held_out[0])
+    train_iter = faces.Loader(X, y, numbers.batch_size, shuffle=True,
+                              mirror=numbers.mirror)
+    d2l.seed(seed)
+    ctx, net = d2l.try_gpu(), build()
+    net.initialize(init.Xavier("gaussian", "in", 2), ctx=ctx)
+    history = chapter.train_keypoints(
+        net, train_iter, faces.Loader(X_test, y_test, 100),
+        chapter.keypoint_trainer(net, numbers, len(train_iter)), ctx,
+        numbers.num_epochs, **how)
+    predict = functools.partial(chapter.predict_keypoints, net, ctx=ctx,
+                                read=how.get("read"))
+    errors = faces.normalised_errors(predict(X_test), y_test)
+    # Faces to the right of the middle that can be moved by 12 pixels more.
+    xs = faces.to_pixels(y_test)[:, 0::2]
+    some = (xs.mean(axis=1) > 53) & (xs.max(axis=1) < 82)
+    moved = {}
+    for pixels in range(0, 13, 4):
+        images, truth = chapter.moved_faces(X_test[some], y_test[some],
+                                            pixels)
+        moved[str(pixels)] = round(float(faces.normalised_errors(
+            predict(images), truth).mean()), 5)
+    return {"train_rmse": [round(e, 4) for e in history.train_rmse],
+            "test_rmse": [round(e, 4) for e in history.test_rmse],
+            "nme": round(float(errors.mean()), 5),
+            "over_a_tenth": float(np.mean(errors > 0.1)),
+            "moved_faces": int(some.sum()), "moved_nme": moved}
+
+
+def compare_faces(name: str, fast: bool) -> None:
+    """Chapter 15: coordinates or heat maps, each with the rate it likes."""
+    import d2lzh_ext as d2l
+
+    setting = {**FACE_SETTING, **(FAST_FACES if fast else {})}
+    num_valid = setting.pop("num_valid")
+    num_test = setting.pop("num_test")
+    variants = {} if fast else records.load(name).get("variants", {})
+    for title, (build, how) in face_variants().items():
+        table = d2l.summary(build(), (1, 1, 96, 96))
+        entry = variants.setdefault(title, {
+            "parameters": table.parameters, "macs": table.macs,
+            "setting": {**FACE_SETTING, **{
+                key: value.__name__ for key, value in how.items()}},
+            "tuning": [], "runs": []})
+        rates = FACE_RATES[:1] if fast else FACE_RATES
+        for rate in rates[len(entry["tuning"]):]:
+            run = train_faces(build, how, setting, rate, 0, (3, num_valid))
+            entry["tuning"].append({"learning_rate": rate,
+                                    "valid_rmse": run["test_rmse"][-1]})
+            print(f"{name}: {title}: {entry['tuning'][-1]}", flush=True)
+        entry["learning_rate"] = min(
+            entry["tuning"], key=lambda tried: tried["valid_rmse"]
+            )["learning_rate"]
+        for seed in (SEEDS[:1] if fast else SEEDS)[len(entry["runs"]):]:
+            run = train_faces(build, how, setting, entry["learning_rate"],
+                              seed, (2, num_test))
+            entry["runs"].append({"seed": seed, **run})
+            print(f"{name}: {title}: {entry['runs'][-1]}", flush=True)
+            if not fast:
+                entry["provenance"] = {"threads": 1, **records.provenance(
+                    f"make experiment NAME={name}")}
+                records.save(name, {"variants": variants})
+
+
+def what_is_seen(net: Any, X: Any, labels: Any) -> Record:
+    """Of a network of chapter 13 and test images: what its tools measure."""
+    from d2lzh_ext.chapters import ch13_zfnet as chapter
+
+    maps = chapter.feature_maps(net, X)
+    bright = X[:, 0].asnumpy() > 0.1
+    slopes = chapter.saliency(net, X, maps[-1].argmax(axis=1)).asnumpy()
+    return {
+        "of_one_class": {str(layer): round(chapter.of_one_class(
+            maps[layer], labels), 2) for layer in (0, 2, 6)},
+        "projected": round(chapter.projected_share(net, X, 6)[0], 3),
+        "saliency": round(chapter.share_inside(slopes, bright), 3),
+        "bright": round(float(bright.mean()), 3),
+        "object_background": {name: [round(float(lost), 4) for lost in
+                                     chapter.loss_by_place(net, X, grey)]
+                              for name, grey in SQUARES.items()}}
+
+
+def where_the_mark_is(net: Any, X: Any, numbers: Any) -> Record:
+    """Of a network of chapter 13 and marked images: do tools find the mark?
+    """
+    import numpy as np
+
+    from d2lzh_ext.chapters import ch13_zfnet as chapter
+
+    places = [(0, 1 + 6 * int(number)) for number in numbers]
+    inside = np.zeros((len(X), *X.shape[2:]), bool)
+    for one, (top, left) in zip(inside, places):
+        one[top:top + 8, left:left + 8] = True
+    y = net(X).argmax(axis=1)
+    shares = {"saliency": chapter.saliency(net, X, y), **{
+        f"grad_cam {layer}": chapter.grad_cam(net, X, y, layer)
+        for layer in (2, 6)}}
+    return {
+        "mark": {name: round(chapter.loss_at(net, X, places, 8, grey), 4)
+                 for name, grey in SQUARES.items()},
+        "garment": {name: round(chapter.loss_at(
+            net, X, [(24, 24)] * len(X), 16, grey), 4)
+            for name, grey in SQUARES.items()},
+        **{name: round(chapter.share_inside(maps.asnumpy(), inside), 4)
+           for name, maps in shares.items()}}
+
+
+def train_marked(images: Any, labels: Any, seed: int) -> Any:
+    """The small ZFNet after two epochs on marked images."""
+    import d2lzh_ext as d2l
+
+    # isort: split
+    from mxnet import gluon
+
+    batches = gluon.data.DataLoader(
+        gluon.data.ArrayDataset(images, labels), 32, shuffle=True)
+    net, ctx = networks.build("zfnet_small"), d2l.try_gpu()
+    d2l.seed(seed)
+    setting = networks.setting("zfnet_small", "quick")
+    net.initialize(setting["initializer"], ctx=ctx)
+    net(next(iter(batches))[0][:1].as_in_context(ctx))
+    d2l.train_ch5(net, batches, batches, 32, gluon.Trainer(
+        net.collect_params(), "adam", {"learning_rate": 5e-4}), ctx, 2)
+    return net
+
+
+def seeing(name: str, fast: bool) -> None:
+    """Chapter 13: what its tools find, with and without training."""
+    import d2lzh_ext as d2l
+
+    # isort: split
+    import numpy as np
+    from mxnet import nd
+
+    from d2lzh_ext.chapters import ch13_zfnet as chapter
+
+    setting = networks.setting("zfnet_small", "quick")
+    if fast:
+        setting.update(FAST)
+    num = 100 if fast else 500
+    (X, y), = d2l.load_data_fashion_mnist(num, resize=64, num_test=num)[1]
+    labels = y.asnumpy()
+    num_train = 256 if fast else 4096
+    d2l.seed(0)  # which draws the training images
+    few, test = (next(iter(batches)) for batches in
+                 d2l.load_data_fashion_mnist(num_train, resize=48,
+                                             num_train=num_train,
+                                             num_test=num))
+    draw = np.random.RandomState(0)
+    numbers = {"telling": few[1].asnumpy(),
+               "random": draw.randint(0, 10, num_train)}
+    shown = {"telling": test[1].asnumpy(), "random": draw.randint(0, 10, num)}
+    images = {key: nd.array(chapter.marked(test[0].asnumpy(), each))
+              for key, each in shown.items()}
+    runs = [] if fast else records.load(name).get("runs", [])
+    for seed in (SEEDS[:1] if fast else SEEDS)[len(runs):]:
+        history, trained = networks.train(
+            chapter.zfnet_small, setting, seed,
+            measure=lambda net, *_: what_is_seen(net, X, labels))
+        d2l.seed(seed)
+        untrained = chapter.zfnet_small()
+        untrained.initialize(setting["initializer"])
+        untrained(X[:1])
+        run = {"seed": seed, "test_acc": history.test_acc[-1],
+               "trained": trained,
+               "untrained": what_is_seen(untrained, X, labels),
+               "marks": {"untrained": where_the_mark_is(
+                   untrained, images["telling"], shown["telling"])}}
+        for key, each in numbers.items():
+            net = train_marked(chapter.marked(few[0].asnumpy(), each),
+                               few[1].asnumpy(), seed)
+            run["marks"][key] = {
+                **where_the_mark_is(net, images[key], shown[key]),
+                "accuracy": {kind: float(np.mean(
+                    net(some).argmax(axis=1).asnumpy()
+                    == test[1].asnumpy())) for kind, some in images.items()},
+                "follows": float(np.mean(
+                    net(images["random"]).argmax(axis=1).asnumpy()
+                    == shown["random"]))}
+        runs.append(run)
+        print(f"{name}: {run}", flush=True)
+        if not fast:
+            records.save(name, {"runs": runs, "provenance": {
+                "threads": 1, **records.provenance(
+                    f"make experiment NAME={name}")}})
+
+
 def book(word: str, folder: Path, fast: bool) -> None:
     """All that a chapter's name or number, or a network's name, stands for.
 
@@ -579,13 +810,14 @@ def main(arguments: list[str] | None = None) -> None:
     if options.what != "book":
         os.environ["OMP_NUM_THREADS"] = "1"  # MXNet is not imported yet
     if options.what == "run":
-        known = experiments()
+        known = {**dict.fromkeys(experiments(), experiment),
+                 "keypoint-heads": compare_faces, "zfnet-seeing": seeing}
         unknown = set(options.name) - known.keys()
         if unknown:
             parser.error(f"no experiment {', '.join(sorted(unknown))}; there "
                          f"are {', '.join(known)}")
         for name in options.name or known:
-            experiment(name, options.fast)
+            known[name](name, options.fast)
         return
     if options.what == "seeds":
         unknown = set(options.name) - MODULES.keys()

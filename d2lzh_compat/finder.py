@@ -60,9 +60,11 @@ class Finder:
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
         if name != "mxnet" and name not in _after_import and not (
+                # The launcher of MXNet's wheel, which works without MXNet.
+                name.startswith("dmlc_tracker.")
                 # What MXNet brings, and `import mxnet` does not import.
-                name.startswith("mxnet.") and vars(sys.modules["mxnet"]).get(
-                    "mended_by_d2lzh_compat")):
+                or (name.startswith("mxnet.") and vars(
+                    sys.modules["mxnet"]).get("mended_by_d2lzh_compat"))):
             return None
         # Python's own finders, and those of editable or frozen programs.
         for other in sys.meta_path[sys.meta_path.index(Finder) + 1:]:

@@ -1,4 +1,4 @@
-"""MXNet's own Python files on newer NumPys and Pythons.
+"""The Python files of MXNet's wheel on newer NumPys and Pythons.
 
 * They have a stand-in for NumPy with the removed names.
 * `REWORDED` lists what a file must say instead of what it says.
@@ -25,13 +25,32 @@ _CSR = {"spsp.csr.csr_matrix": "spsp.csr_matrix"}
 _BYTES = {".tostring()": ".tobytes()"}
 _TYPES = {"from onnx.mapping import": "from d2lzh_compat.onnx import"}
 _NO_TYPE = {"isinstance(mode, _np.compat.basestring)": "isinstance(mode, str)"}
+_DAEMON = {".setDaemon(True)": ".daemon = True"}
+_ALIVE = {".isAlive()": ".is_alive()"}
 REWORDED: dict[str, dict[str, Changes]] = {
+    # The launcher of the wheel, which is a package of its own.
+    "dmlc_tracker.local": {"submit": _DAEMON},
+    "dmlc_tracker.mesos": {"submit": _DAEMON},
+    "dmlc_tracker.mpi": {"submit": _DAEMON},
+    # Options that this release calls otherwise, and a missing space.
+    "dmlc_tracker.sge": {
+        "submit": {"args.logdir": "args.sge_log_dir",
+                   "args.vcores": "args.worker_cores",
+                   "'-q %s'": "' -q %s'"}},
+    # An option that Slurm has removed.
+    "dmlc_tracker.slurm": {
+        "submit": {**_DAEMON, "srun --share": "srun"}},
+    "dmlc_tracker.ssh": {"submit": _DAEMON},
+    "dmlc_tracker.tracker": {
+        "RabitTracker.start": _DAEMON, "RabitTracker.join": _ALIVE,
+        "RabitTracker.alive": _ALIVE, "PSTracker.__init__": _DAEMON,
+        "PSTracker.join": _ALIVE, "PSTracker.alive": _ALIVE,
+        "get_host_ip": {"logging.warn(": "logging.warning("}},
+    "dmlc_tracker.yarn": {"yarn_submit": _DAEMON},
     "mxnet.contrib.onnx.onnx2mx._op_translations": dict.fromkeys(
         ("random_uniform", "random_normal", "sample_multinomial", "cast"),
         _TYPES),
-    "mxnet.io.io": {
-        "PrefetchingIter.__init__": {
-            "thread.setDaemon(True)": "thread.daemon = True"}},
+    "mxnet.io.io": {"PrefetchingIter.__init__": _DAEMON},
     # Within one update as well.
     "mxnet.metric": {
         "Perplexity.update": {

@@ -28,7 +28,14 @@ from typing import Any
 
 import numpy as np
 
-from d2lzh_compat import arrays, custom, finder, modules, operators
+from d2lzh_compat import (
+    arrays,
+    custom,
+    finder,
+    modules,
+    operators,
+    rewording,
+)
 from d2lzh_compat.openmp import one_thread_after_fork, openmp_settings
 from d2lzh_compat.removed import numpy_names
 
@@ -217,7 +224,7 @@ def _loading() -> Iterator[None]:
 
 
 def execute(loader: Any, module: types.ModuleType) -> None:
-    """Execute MXNet, or one of its modules that comes later, and mend it.
+    """Execute MXNet, or a module of its wheel that comes later; mend it.
 
     Raises:
         ImportError: MXNet, or a library it needs, is not there; the message
@@ -227,6 +234,8 @@ def execute(loader: Any, module: types.ModuleType) -> None:
     with _loading():
         if module.__name__ != "mxnet":
             loader.exec_module(module)
+            rewording.reword(
+                module, modules.REWORDED.get(module.__name__, {}))
             modules.mend_module(module)
             return
         try:

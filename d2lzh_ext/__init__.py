@@ -25,6 +25,7 @@ from d2lzh_ext.data import (
     load_data_mnist,
     mnist,
     photograph,
+    portrait,
 )
 from d2lzh_ext.devices import seed, settings, try_all_gpus, try_gpu
 from d2lzh_ext.faces import synthetic_faces

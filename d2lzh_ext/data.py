@@ -105,7 +105,22 @@ def photograph() -> Bytes:
 
     Source: Lav Varshney, 2006, CC0; see data/photos/README.md.
     """
-    pixels = imread(_PHOTOS / "camera.png")  # floats from 0 to 1
+    return _photo("camera.png")
+
+
+def portrait() -> Bytes:
+    """The face of an astronaut: a grey part of a portrait photograph.
+
+    Returns:
+        Pixels, uint8, (224, 224), from 0 (black) to 255 (white).
+
+    Source: NASA, in the public domain; see data/photos/README.md.
+    """
+    return _photo("astronaut.png")
+
+
+def _photo(name: str) -> Bytes:
+    pixels = imread(_PHOTOS / name)  # floats from 0 to 1
     return np.asarray(np.round(255 * pixels), dtype=np.uint8)
 
 

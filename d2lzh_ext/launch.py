@@ -2,14 +2,11 @@
 import sys
 
 from d2lzh_ext.engine.launch import (  # noqa: F401
+    LAUNCHERS,
     LOOPBACK,
-    PORT,
-    SERVE,
     LaunchError,
-    group_environment,
     launch,
     main,
-    show,
 )
 
 if __name__ == "__main__":

@@ -74,6 +74,56 @@ class Summary:
 
 
 @dataclass(frozen=True)
+class Window:
+    """How a convolution or a pooling layer moves over its input.
+
+    Attributes:
+        kernel: Height and width of the window, in places of the input.
+        stride: By how many places it moves, down and across.
+        padding: Rows added above and below, columns left and right.
+        dilation: Distance of neighbouring weights; 1 in a pooling layer.
+        groups: Into how many parts the channels are divided; 1 in a
+            pooling layer.
+    """
+
+    kernel: Shape
+    stride: Shape
+    padding: Shape
+    dilation: Shape
+    groups: int
+
+
+def window_of(layer: gluon.Block) -> Window:
+    """The window of a convolution or of a pooling layer.
+
+    Args:
+        layer: Of Gluon, for inputs of one, two or three dimensions.
+
+    Raises:
+        TypeError: The layer has no window.
+    """
+    if not isinstance(layer, (nn.conv_layers._Conv,
+                              nn.conv_layers._Pooling)):
+        raise TypeError(f"{type(layer).__name__} has no window.")
+    options = layer._kwargs
+    kernel = tuple(options["kernel"])
+    return Window(kernel, tuple(options["stride"]), tuple(options["pad"]),
+                  tuple(options.get("dilate", (1,) * len(kernel))),
+                  options.get("num_group", 1))
+
+
+def activation_of(layer: gluon.Block) -> str | None:
+    """The activation function that a layer is or ends in, such as 'relu'.
+
+    Args:
+        layer: An `nn.Activation`, or a layer such as `nn.Conv2D` and
+            `nn.Dense` that may have one; any other has none.
+    """
+    activation = _activation(layer)
+    return activation._act_type if activation else None
+
+
+@dataclass(frozen=True)
 class _Call:
     """A layer as it is applied once: to tensors, or, later, to shapes."""
 
@@ -105,8 +155,8 @@ def _layers(block: gluon.Block, path: str = ""
 
 def _title(path: str, block: gluon.Block) -> str:
     title = f"{path} {type(block).__name__}".strip()
-    activation = _activation(block)
-    return f"{title} ({activation._act_type})" if activation else title
+    activation = activation_of(block)
+    return f"{title} ({activation})" if activation else title
 
 
 def _macs(call: _Call, shapes: Mapping[str, Shape]) -> int:

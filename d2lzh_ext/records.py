@@ -99,6 +99,8 @@ def show_experiment(name: str) -> None:
 def show_book_runs(network: str) -> None:
     """Print what the book's setting gave, here and as published.
 
+    Of some networks it is known how many of the public runs failed.
+
     Args:
         network: Name of a function of `d2lzh_ext.models`.
 
@@ -123,7 +125,18 @@ def show_book_runs(network: str) -> None:
           f"{published['train_acc']:10.3f}  {published['test_acc']:>29.3f}")
     print(f"public runs, 10 epochs: test acc {median:.3f} in the median, "
           f"{least:.3f} to {most:.3f}")
+    if "public_runs" in known[network]:
+        print(_counted(known[network]["public_runs"]))
     print("\n".join(notes))
+
+
+def _counted(public: dict[str, int]) -> str:
+    """How many public runs there are, and how many of them failed."""
+    text = (f"of these {public['runs']} runs: {public['dead']} never left "
+            "0.100")
+    if "under_60" in public:
+        text += f", {public['under_60']} ended below 0.600"
+    return text
 
 
 def _book_runs(network: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:

@@ -9,7 +9,7 @@ from mxnet.gluon import nn
 def nin_block(channels: int | tuple[int, int, int], kernel_size: int,
               strides: int = 1, padding: int = 0, last_relu: bool = True
               ) -> list[nn.HybridBlock]:
-    """A convolution and two 1×1 convolutions, each with a ReLU.
+    """A convolution and two 1 × 1 convolutions, each with a ReLU.
 
     (n, c, h, w) to (n, channels, h', w'), h' and w' by the convolution.
     `channels` may give each layer its own number. Section 5.8 of the book;

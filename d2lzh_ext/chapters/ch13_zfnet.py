@@ -10,12 +10,30 @@ import numpy as np
 from mxnet import autograd, init, nd
 from mxnet.gluon import nn
 
+from ..layers import activation_of, window_of
 from .ch02_geometry import output_size, receptive_field
 
 # %% auto #0
 __all__ = ['SETTINGS', 'zfnet', 'zfnet_small', 'feature_maps', 'max_pool2d_switches', 'unpool', 'transposed', 'deconvnet_rule',
            'gradient_rule', 'layer_back', 'project_back', 'strongest_places', 'deconvnet', 'field_square',
-           'crop_square', 'occluded', 'occlusion_map', 'object_share', 'saliency']
+           'crop_square', 'of_one_class', 'share_inside', 'projected_share', 'score_gradient', 'saliency', 'occluded',
+           'occlusion_map', 'object_share', 'loss_by_place', 'marked', 'loss_at', 'grad_cam']
+
+# %% ../../chapters/13-zfnet.ipynb #13-zfnet-12b
+def _convolutions(channels: Sequence[int], second_stride: int,
+                  first_weights: Any) -> list[nn.HybridBlock]:
+    first, second, third, fourth, fifth = channels
+    return [
+        nn.Conv2D(first, kernel_size=7, strides=2, padding=1,
+                  activation='relu', weight_initializer=first_weights),
+        nn.MaxPool2D(pool_size=3, strides=2, padding=1),
+        nn.Conv2D(second, kernel_size=5, strides=second_stride,
+                  activation='relu'),
+        nn.MaxPool2D(pool_size=3, strides=2, padding=1),
+        nn.Conv2D(third, kernel_size=3, padding=1, activation='relu'),
+        nn.Conv2D(fourth, kernel_size=3, padding=1, activation='relu'),
+        nn.Conv2D(fifth, kernel_size=3, padding=1, activation='relu'),
+        nn.MaxPool2D(pool_size=3, strides=2)]
 
 # %% ../../chapters/13-zfnet.ipynb #13-zfnet-13
 def zfnet(num_classes: int = 1000,
@@ -28,21 +46,11 @@ def zfnet(num_classes: int = 1000,
     normalisation. `first_weights` initialises the first layer, in place of
     what net.initialize() gets. Not initialised.
     """
-    first, second, third, fourth, fifth = channels
-    act = {'activation': 'relu'}
     net = nn.HybridSequential()
     net.add(
-        nn.Conv2D(first, kernel_size=7, strides=2, padding=1, **act,
-                  weight_initializer=first_weights),
-        nn.MaxPool2D(pool_size=3, strides=2, padding=1),
-        nn.Conv2D(second, kernel_size=5, strides=second_stride, **act),
-        nn.MaxPool2D(pool_size=3, strides=2, padding=1),
-        nn.Conv2D(third, kernel_size=3, padding=1, **act),
-        nn.Conv2D(fourth, kernel_size=3, padding=1, **act),
-        nn.Conv2D(fifth, kernel_size=3, padding=1, **act),
-        nn.MaxPool2D(pool_size=3, strides=2),
-        nn.Dense(units, **act), nn.Dropout(0.5),
-        nn.Dense(units, **act), nn.Dropout(0.5),
+        *_convolutions(channels, second_stride, first_weights),
+        nn.Dense(units, activation='relu'), nn.Dropout(0.5),
+        nn.Dense(units, activation='relu'), nn.Dropout(0.5),
         nn.Dense(num_classes))
     return net
 
@@ -51,12 +59,12 @@ def zfnet_small(num_classes: int = 10) -> nn.HybridSequential:
     """A small ZFNet: (n, 1, 64, 64) images to (n, num_classes) scores.
 
     Half the channels, a quarter of the units, stride 1 in the second
-    convolution, and first filters that start near 0. Not initialised.
+    convolution, and first kernels that start near 0. Not initialised.
     """
     return zfnet(num_classes, (48, 128, 192, 192, 128), units=1024,
                  second_stride=1, first_weights=init.Normal(0.01))
 
-# %% ../../chapters/13-zfnet.ipynb #13-zfnet-23
+
 SETTINGS = {
     'book': dict(batch_size=128, resize=96, num_train=None,
                  num_test=None, num_epochs=5, optimizer='adam',
@@ -100,7 +108,7 @@ def max_pool2d_switches(X: np.ndarray, size: int, stride: int,
     columns = np.arange(w) * stride + best % size - padding
     return windows.max(axis=-1), rows * X.shape[3] + columns
 
-
+# %% ../../chapters/13-zfnet.ipynb #13-zfnet-41b
 def unpool(Y: np.ndarray, switches: np.ndarray,
            shape: tuple[int, ...]) -> np.ndarray:
     """Put Y (n, c, h, w) where the maxima were, and 0 elsewhere.
@@ -110,6 +118,7 @@ def unpool(Y: np.ndarray, switches: np.ndarray,
     """
     X = np.zeros((shape[0] * shape[1], shape[2] * shape[3]), Y.dtype)
     maps = np.arange(len(X))[:, None]
+    # `+=` would add once where a place is listed twice.
     np.add.at(X, (maps, switches.reshape(len(X), -1)),
               Y.reshape(len(X), -1))
     return X.reshape(shape)
@@ -121,20 +130,20 @@ def transposed(layer: Any, X: nd.NDArray, R: nd.NDArray) -> nd.NDArray:
     R has the shape of the layer's output for the input X, the result that
     of X. There is no bias and no activation.
     """
-    # A copy, because MXNet keeps weights in an order of its own, which suits
-    # the convolution and is refused by its transpose.
+    # A copy: MXNet keeps weights in an order that its transpose refuses.
     weight = nd.array(layer.weight.data().asnumpy(), ctx=X.context)
     if isinstance(layer, nn.Dense):
         return nd.dot(R, weight).reshape(X.shape)
-    options = {name: layer._kwargs[name]
-               for name in ('kernel', 'stride', 'pad', 'dilate')}
+    window = window_of(layer)
     # Rows and columns at the end of the padded X that no window reaches.
-    rest = [(size + 2 * pad - dilate * (kernel - 1) - 1) % stride
-            for size, kernel, stride, pad, dilate
-            in zip(X.shape[2:], *options.values())]
+    rest = [(side + 2 * pad - gap * (size - 1) - 1) % step
+            for side, pad, gap, size, step in zip(
+                X.shape[2:], window.padding, window.dilation,
+                window.kernel, window.stride)]
     return nd.Deconvolution(
-        R, weight, num_filter=X.shape[1], adj=rest, no_bias=True,
-        num_group=layer._kwargs['num_group'], **options)
+        R, weight, kernel=window.kernel, stride=window.stride,
+        pad=window.padding, dilate=window.dilation, adj=rest,
+        num_filter=X.shape[1], num_group=window.groups, no_bias=True)
 
 # %% ../../chapters/13-zfnet.ipynb #13-zfnet-53
 def deconvnet_rule(R: nd.NDArray, Y: nd.NDArray) -> nd.NDArray:
@@ -153,24 +162,25 @@ def layer_back(layer: Any, X: nd.NDArray, Y: nd.NDArray, R: nd.NDArray,
     if isinstance(layer, nn.Dropout):
         return R                         # the identity in prediction mode
     if isinstance(layer, nn.MaxPool2D):
-        size, stride, padding = (layer._kwargs[name][0] for name in
-                                 ('kernel', 'stride', 'pad'))
-        _, switches = max_pool2d_switches(X.asnumpy(), size, stride, padding)
+        window = window_of(layer)
+        _, switches = max_pool2d_switches(
+            X.asnumpy(), window.kernel[0], window.stride[0],
+            window.padding[0])
         return nd.array(unpool(R.asnumpy(), switches, X.shape),
                         ctx=X.context)
     if not isinstance(layer, (nn.Conv2D, nn.Dense)):
         raise TypeError(f'no way back through {type(layer).__name__}')
-    if layer.act is not None:
-        if layer.act._act_type != 'relu':
-            raise TypeError(f'no way back through {layer.act._act_type}')
+    if activation_of(layer) == 'relu':
         R = rule(R, Y)
+    elif activation_of(layer) is not None:
+        raise TypeError(f'no way back through {activation_of(layer)}')
     return transposed(layer, X, R)
 
-
+# %% ../../chapters/13-zfnet.ipynb #13-zfnet-56b
 def project_back(net: Any, X: nd.NDArray, layer: int, R: nd.NDArray,
                  rule: Callable[..., nd.NDArray] = deconvnet_rule
                  ) -> nd.NDArray:
-    """Bring R from the output of net[layer] to the pictures X.
+    """Bring R from the output of net[layer] to the images X.
 
     `net` is a chain of Conv2D and Dense layers, without activation or with
     ReLU, MaxPool2D and Dropout; others raise a TypeError. The result has
@@ -192,9 +202,9 @@ def strongest_places(maps: nd.NDArray) -> list[tuple[int, int]]:
 def deconvnet(net: Any, X: nd.NDArray, layer: int, channel: int,
               places: Sequence[tuple[int, int]] | None = None,
               rule: Callable[..., nd.NDArray] = deconvnet_rule) -> nd.NDArray:
-    """One activation of each picture of X, projected back to its pixels.
+    """One activation of each image of X, projected back to its pixels.
 
-    Of the maps that net[layer] makes of picture i, only the number of
+    Of the maps that net[layer] makes of image i, only the number of
     `channel` at places[i] is kept, by default the largest of that channel.
     The result has the shape of X. After section 2.1 of Zeiler and Fergus
     (2014); see `project_back` for the layers that `net` may have.
@@ -202,7 +212,7 @@ def deconvnet(net: Any, X: nd.NDArray, layer: int, channel: int,
     Y = feature_maps(list(net)[:layer + 1], X)[-1]
     R = nd.zeros_like(Y)
     for i, (row, column) in enumerate(
-            strongest_places(Y[:, channel]) if places is None else places):
+            places or strongest_places(Y[:, channel])):
         R[i, channel, row, column] = Y[i, channel, row, column]
     return project_back(net, X, layer, R, rule)
 
@@ -212,48 +222,126 @@ def field_square(net: Any, layer: int, row: int, column: int
     """Top, left and side of the square that a place depends on, in pixels.
 
     The place is one of the output of net[layer]; the layers up to there
-    are convolutions and poolings. The square may reach beyond the picture.
+    are convolutions and poolings. The square may reach beyond the image.
     """
-    windows = [tuple(block._kwargs[name][0]
-                     for name in ('kernel', 'stride', 'pad'))
-               for block in list(net)[:layer + 1]]
+    windows = [window_of(block) for block in list(net)[:layer + 1]]
     start, jump = 0, 1
-    for _, stride, padding in windows:
-        start -= padding * jump
-        jump *= stride
-    size = receptive_field((kernel, stride) for kernel, stride, _ in windows)
+    for window in windows:
+        start -= window.padding[0] * jump
+        jump *= window.stride[0]
+    size = receptive_field((window.kernel[0], window.stride[0])
+                           for window in windows)
     return start + row * jump, start + column * jump, size
 
 
 def crop_square(image: np.ndarray, top: int, left: int, size: int
                 ) -> np.ndarray:
-    """That square of a picture (H, W); 0 where it reaches beyond it."""
+    """That square of an image (H, W); 0 where it reaches beyond it."""
     framed = np.pad(image, size)
     return framed[top + size:top + 2 * size, left + size:left + 2 * size]
 
+# %% ../../chapters/13-zfnet.ipynb #13-zfnet-74b
+def of_one_class(maps: nd.NDArray, labels: np.ndarray, num: int = 9
+                 ) -> float:
+    """Of the images that excite a channel most, how many are of one class.
+
+    maps: (n, channels, h, w). For each channel the `num` images with the
+    largest activations are taken, and those of the most frequent class
+    among them counted; the result is the mean over the channels that
+    respond to at least `num` images.
+    """
+    peaks = maps.max(axis=(2, 3)).asnumpy()
+    best = peaks.argsort(axis=0)[::-1][:num]             # (num, channels)
+    best = best[:, (peaks > 0).sum(axis=0) >= num]
+    classes = labels.astype(int)[best]
+    return float(np.mean([np.bincount(column).max()
+                          for column in classes.T]))
+
+# %% ../../chapters/13-zfnet.ipynb #13-zfnet-74c
+def share_inside(maps: np.ndarray, inside: np.ndarray) -> float:
+    """Share of a map's total magnitude that lies inside; both (n, H, W).
+
+    The mean over all maps that are not 0 everywhere.
+    """
+    size = np.abs(maps).reshape(len(maps), -1)
+    inside = inside.reshape(len(maps), -1)
+    some = size.sum(axis=1) > 0
+    return float(((size * inside).sum(axis=1)[some]
+                  / size.sum(axis=1)[some]).mean())
+
+# %% ../../chapters/13-zfnet.ipynb #13-zfnet-74d
+def projected_share(net: Any, X: nd.NDArray, layer: int,
+                    num_channels: int = 8, threshold: float = 0.1
+                    ) -> tuple[float, float]:
+    """Share of deconvnet projections on bright pixels, and these pixels'.
+
+    Takes the `num_channels` strongest channels of net[layer], and for each
+    the nine images of X (n, 1, H, W) that excite it most.
+    """
+    peaks = feature_maps(list(net)[:layer + 1], X)[-1].max(axis=(2, 3))
+    shares = []
+    for channel in peaks.max(axis=0).argsort(is_ascend=0)[:num_channels]:
+        channel = int(channel.asscalar())
+        best = X[peaks[:, channel].argsort(is_ascend=0)[:9]]
+        bright = best[:, 0].asnumpy() > threshold
+        back = deconvnet(net, best, layer, channel)[:, 0].asnumpy()
+        shares.append((share_inside(back, bright), bright.mean()))
+    drawn, bright_share = np.mean(shares, axis=0)
+    return float(drawn), float(bright_share)
+
+# %% ../../chapters/13-zfnet.ipynb #13-zfnet-91
+def score_gradient(layers: Iterable[Any], X: nd.NDArray, y: nd.NDArray
+                   ) -> nd.NDArray:
+    """The derivative of score y[i] by each value of X[i]; the shape of X.
+
+    `layers` lead from X to scores (n, classes). y: (n,).
+    """
+    X = X.copy()
+    X.attach_grad()
+    scores = X
+    for layer in layers:     # a pooling notes its maxima in training only
+        with autograd.record(train_mode=isinstance(layer, nn.MaxPool2D)):
+            scores = layer(scores)
+    with autograd.record(train_mode=False):
+        chosen = nd.pick(scores, y, axis=1)
+    chosen.backward(train_mode=False)
+    return X.grad
+
+
+def saliency(net: Any, X: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
+    """How strongly each pixel moves the score of a class: (n, H, W).
+
+    The largest of its channels counts. After Simonyan et al. (2014).
+    """
+    return score_gradient(net, X, y).abs().max(axis=1)
+
 # %% ../../chapters/13-zfnet.ipynb #13-zfnet-80
 def occluded(image: nd.NDArray, places: Sequence[tuple[int, int]],
-             size: int, grey: float) -> nd.NDArray:
-    """Copies of a picture (c, H, W), each with a square of `size` pixels.
+             size: int, grey: float | None) -> nd.NDArray:
+    """Copies of an image (c, H, W), each with a square of `size` pixels.
 
     places: top and left of the square in each copy. grey: its brightness,
-    0 for black. Returns (n, c, H, W).
+    0 for black; None for the mean of the pixels that it hides, channel by
+    channel. Returns (n, c, H, W).
     """
     copies = nd.repeat(image.expand_dims(0), len(places), axis=0)
     for i, (top, left) in enumerate(places):
-        copies[i, :, top:top + size, left:left + size] = grey
+        square = image[:, top:top + size, left:left + size]
+        copies[i, :, top:top + size, left:left + size] = (
+            square.mean(axis=(1, 2), keepdims=True).broadcast_like(square)
+            if grey is None else grey)
     return copies
 
-
+# %% ../../chapters/13-zfnet.ipynb #13-zfnet-80b
 def occlusion_map(net: Any, image: nd.NDArray, label: int, size: int = 16,
-                  stride: int = 4, grey: float = 0, batch_size: int = 64
-                  ) -> np.ndarray:
-    """Probability of class `label` while a grey square hides a part.
+                  stride: int = 4, grey: float | None = 0,
+                  batch_size: int = 64) -> np.ndarray:
+    """Probability of class `label` while a square hides a part.
 
     image: (c, H, W). Number (i, j) of the result, (output_size(H, size, 0,
     stride), output_size(W, size, 0, stride)), is for the square whose
-    corner is pixel (i * stride, j * stride). After section 4.2 of Zeiler
-    and Fergus (2014).
+    corner is pixel (i * stride, j * stride); `grey` as in `occluded`.
+    After section 4.2 of Zeiler and Fergus (2014).
     """
     rows, columns = (output_size(side, size, 0, stride)
                      for side in image.shape[1:])
@@ -276,23 +364,67 @@ def object_share(image: np.ndarray, size: int = 16, stride: int = 4,
         image > threshold, (size, size))[::stride, ::stride]
     return windows.mean(axis=(2, 3))
 
-# %% ../../chapters/13-zfnet.ipynb #13-zfnet-91
-def saliency(net: Any, X: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
-    """How strongly each pixel moves the score of a class: (n, H, W).
+# %% ../../chapters/13-zfnet.ipynb #13-zfnet-86b
+def loss_by_place(net: Any, X: nd.NDArray, grey: float | None,
+                  size: int = 16, num: int = 100) -> np.ndarray:
+    """Mean loss of probability: squares on the object, on background.
 
-    The absolute derivative of score y[i] of picture X[i], the largest of
-    its channels; X (n, c, H, W), y (n,). `net` is a chain whose poolings
-    are layers of its own. After section 3 of Simonyan, Vedaldi and
-    Zisserman (2014).
+    The probability is that of the class that the network predicts. A
+    square is on the object if at least 80 % of its pixels are brighter
+    than 0.1, on the background if at most 2 % are. Of X (n, 1, H, W) the
+    first `num` images count that have squares of both kinds.
     """
-    X = X.copy()
-    X.attach_grad()
-    scores = X
-    for layer in net:
-        # MXNet 1.9.1 notes where the maxima are in training mode only.
-        with autograd.record(train_mode=isinstance(layer, nn.MaxPool2D)):
-            scores = layer(scores)
-    with autograd.record(train_mode=False):
-        chosen = nd.pick(scores, y, axis=1)
-    chosen.backward(train_mode=False)
-    return X.grad.abs().max(axis=1)
+    probability, losses = nd.softmax(net(X)).asnumpy(), []
+    for image, before in zip(X, probability):
+        share = object_share(image[0].asnumpy(), size, size // 2)
+        on, off = share >= 0.8, share <= 0.02
+        if on.any() and off.any() and len(losses) < num:
+            label = int(before.argmax())
+            lost = before[label] - occlusion_map(
+                net, image, label, size, size // 2, grey)
+            losses.append((lost[on].mean(), lost[off].mean()))
+    return np.mean(losses, axis=0)
+
+# %% ../../chapters/13-zfnet.ipynb #13-zfnet-87a
+def marked(X: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+    """Images X (n, 1, 48, 48) in a black frame of 8 pixels, with a mark.
+
+    The mark is a white square of 6 × 6 pixels at one of ten places of the
+    frame's upper edge, 0 to 9 by `numbers`. Returns (n, 1, 64, 64).
+    """
+    images = np.pad(X, ((0, 0), (0, 0), (8, 8), (8, 8)))
+    for image, number in zip(images, numbers):
+        image[0, 1:7, 2 + 6 * number:8 + 6 * number] = 1
+    return images
+
+# %% ../../chapters/13-zfnet.ipynb #13-zfnet-87b
+def loss_at(net: Any, X: nd.NDArray, places: Sequence[tuple[int, int]],
+            size: int, grey: float | None) -> float:
+    """Mean loss of probability if image i loses the square at places[i].
+
+    The probability is that of the class that the network predicts; `grey`
+    as in `occluded`. X: (n, c, H, W).
+    """
+    before = nd.softmax(net(X))
+    label = before.argmax(axis=1)
+    hidden = nd.concat(*[occluded(image, [place], size, grey)
+                         for image, place in zip(X, places)], dim=0)
+    after = nd.softmax(net(hidden))
+    return float((nd.pick(before, label) - nd.pick(after, label)
+                  ).mean().asscalar())
+
+# %% ../../chapters/13-zfnet.ipynb #13-zfnet-97
+def grad_cam(net: Any, X: nd.NDArray, y: nd.NDArray, layer: int
+             ) -> nd.NDArray:
+    """Grad-CAM: what of net[layer] speaks for a class, place by place.
+
+    The feature maps of image X[i], each times the mean derivative of score
+    y[i] by its values, added up and rectified; enlarged to (n, H, W).
+    X: (n, c, H, W), y: (n,). After Selvaraju et al. (2017), section 3.
+    """
+    maps = feature_maps(list(net)[:layer + 1], X)[-1]
+    slopes = score_gradient(list(net)[layer + 1:], maps, y)
+    weights = slopes.mean(axis=(2, 3), keepdims=True)
+    heat = nd.relu((weights * maps).sum(axis=1, keepdims=True))
+    return nd.contrib.BilinearResize2D(
+        heat, height=X.shape[2], width=X.shape[3])[:, 0]

@@ -9,7 +9,29 @@ from collections.abc import Sequence
 import numpy as np
 
 # %% auto #0
-__all__ = ['PUBLISHED', 'pareto_front', 'permutation_p']
+__all__ = ['permutation_p', 'pareto_front']
+
+# %% ../../chapters/16-compare.ipynb #16-compare-42
+def permutation_p(a: Sequence[float], b: Sequence[float]) -> float:
+    """The p-value, 0 to 1, of the exact permutation test of two means.
+
+    The share of all ways to deal the values to groups of the same sizes
+    that make the means differ at least as much as those of a and b do. It
+    looks at every way: 252 for five and five, 184,756 for ten and ten.
+
+    Raises ValueError if a group is empty. After Fisher (1935).
+    """
+    if not (len(a) and len(b)):
+        raise ValueError('each group needs a value')
+    values = np.array([*a, *b], dtype='float64')
+    ways = np.array(list(itertools.combinations(range(len(values)),
+                                                len(a))))
+    sums = values[ways].sum(axis=1)
+    differences = np.abs(sums / len(a)
+                         - (values.sum() - sums) / len(b))
+    observed = abs(np.mean(a) - np.mean(b))
+    # Sums of the same numbers in another order may differ by rounding.
+    return float((differences >= observed - 1e-9).mean())
 
 # %% ../../chapters/16-compare.ipynb #16-compare-32
 def pareto_front(costs: Sequence[float], values: Sequence[float]
@@ -34,36 +56,3 @@ def pareto_front(costs: Sequence[float], values: Sequence[float]
                 or (costs[i], values[i]) == (costs[best], values[best])):
             front.append(i)
     return front
-
-# %% ../../chapters/16-compare.ipynb #16-compare-42
-def permutation_p(a: Sequence[float], b: Sequence[float]) -> float:
-    """The p-value, 0 to 1, of the exact permutation test of two means.
-
-    The share of all ways to deal the values to groups of the same sizes
-    that make the means differ at least as much as those of a and b do. It
-    looks at every way: 252 for five and five, 184,756 for ten and ten.
-
-    Raises ValueError if a group is empty. After Fisher (1935).
-    """
-    if not (len(a) and len(b)):
-        raise ValueError('each group needs a value')
-    values = np.array([*a, *b], dtype='float64')
-    ways = np.array(list(itertools.combinations(range(len(values)),
-                                                len(a))))
-    sums = values[ways].sum(axis=1)
-    differences = np.abs(sums / len(a)
-                         - (values.sum() - sums) / len(b))
-    observed = abs(np.mean(a) - np.mean(b))
-    # Sums of the same numbers in another order may differ by rounding.
-    return float((differences >= observed - 1e-9).mean())
-
-# %% ../../chapters/16-compare.ipynb #16-compare-60
-PUBLISHED = {  # 5 epochs, one run; 10 epochs: median, least, most
-    'lenet': (0.762, 0.817, 0.700, 0.836),
-    'lenet_bn': (0.871, 0.849, 0.681, 0.898),
-    'alexnet': (0.867, 0.888, 0.865, 0.895),
-    'vgg': (0.911, 0.925, 0.913, 0.931),
-    'nin': (0.828, 0.778, 0.100, 0.891),
-    'googlenet': (0.882, 0.898, 0.100, 0.908),
-    'resnet18': (0.917, 0.918, 0.766, 0.930),
-    'densenet': (0.915, 0.894, 0.707, 0.926)}

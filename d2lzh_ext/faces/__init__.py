@@ -13,10 +13,18 @@ from d2lzh_ext.faces.kaggle import (
     scale,
     to_pixels,
 )
-from d2lzh_ext.faces.loader import Loader, flip, rmse, show_faces
+from d2lzh_ext.faces.loader import (
+    Loader,
+    flip,
+    normalised_errors,
+    rmse,
+    show_faces,
+    show_heat_maps,
+)
 
 __all__ = [
     "COLUMNS", "NAMES", "SIDE", "SWAP", "Floats", "Loader", "PathLike",
-    "default_path", "flip", "load", "load2d", "rmse", "scale", "show_faces",
-    "synthetic_faces", "to_pixels",
+    "default_path", "flip", "load", "load2d", "normalised_errors", "rmse",
+    "scale", "show_faces", "show_heat_maps", "synthetic_faces",
+    "to_pixels",
 ]

@@ -9,7 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from d2lzh_ext.data import positive_int
-from d2lzh_ext.faces.kaggle import COLUMNS, SIDE, SWAP, Floats, to_pixels
+from d2lzh_ext.faces.kaggle import (
+    COLUMNS,
+    NAMES,
+    SIDE,
+    SWAP,
+    Floats,
+    to_pixels,
+)
+
+_WIDTH = 7.2  # inches of a figure
+_TEXT = 11  # points
 
 
 def flip(images: Floats, keypoints: Floats) -> tuple[Floats, Floats]:
@@ -52,6 +62,32 @@ def rmse(predicted: npt.ArrayLike, keypoints: npt.ArrayLike,
         raise ValueError("there is no coordinate to measure")
     return float(np.sqrt((squares * weights).sum() / weights.sum())
                  * (SIDE / 2))
+
+
+def normalised_errors(predicted: npt.ArrayLike, keypoints: npt.ArrayLike
+                      ) -> npt.NDArray[np.float64]:
+    """How far off each face is, as a share of the distance of its eyes.
+
+    The mean distance of the 15 predicted points from the true ones, divided
+    by that of the two true eye centres. The field calls its mean over the
+    faces the normalised mean error (NME).
+
+    Args:
+        predicted: scaled coordinates (n, 30), or (30,) for all faces.
+        keypoints: scaled coordinates (n, 30), without missing ones.
+
+    Returns:
+        Errors (n,); 0.05 is five hundredths of the distance of the eyes.
+
+    Source: Jesorsky, Kirchberg and Frischholz 2001, for the eyes alone.
+    """
+    away = np.subtract(predicted, keypoints, dtype=np.float64)
+    points = np.asarray(keypoints, np.float64).reshape(-1, 15, 2)
+    eyes = [NAMES.index(f"{side}_eye_center") for side in ("left", "right")]
+    apart = np.linalg.norm(points[:, eyes[0]] - points[:, eyes[1]], axis=1)
+    distance = np.linalg.norm(away.reshape(-1, 15, 2), axis=2)
+    errors: npt.NDArray[np.float64] = distance.mean(axis=1) / apart
+    return errors
 
 
 class Loader:
@@ -131,27 +167,67 @@ def show_faces(images: Floats, keypoints: Floats,
     Raises:
         ValueError: There is no face, or not as many titles as faces.
     """
-    import matplotlib.pyplot as plt
     n = len(images)
     if n == 0 or (titles is not None and len(titles) != n):
         raise ValueError(f"{n} faces and "
                          f"{'no' if titles is None else len(titles)} titles")
-    columns = min(columns, n)
-    rows = -(-n // columns)
-    height = 1.5 if titles is None else 1.68
-    _, axes = plt.subplots(rows, columns, squeeze=False, layout="constrained",
-                           figsize=(1.5 * columns, height * rows))
-    for place in axes.flat[n:]:
-        place.set_axis_off()
-    for i, place in enumerate(axes.flat[:n]):
-        place.imshow(images[i, 0], cmap="gray", vmin=0, vmax=1,
-                     interpolation="nearest")
+    panel = min(_WIDTH / columns, 2.4)
+    axes = _panels(n, columns, panel, 0.25 * (titles is not None))
+    for i, place in enumerate(axes):
+        _show(place, images[i, 0])
         for points, marker, colour in ((keypoints, ".", "lime"),
                                        (predicted, "x", "red")):
             if points is not None:
                 x, y = to_pixels(points[i]).reshape(-1, 2).T
-                place.plot(x, y, marker, color=colour, markersize=4)
-        place.set(xticks=[], yticks=[], xlim=(-0.5, SIDE - 0.5),
-                  ylim=(SIDE - 0.5, -0.5))
+                place.plot(x, y, marker, color=colour,
+                           markersize=3 * panel)
         if titles is not None:
-            place.set_title(titles[i], fontsize=8)
+            place.set_title(titles[i], fontsize=_TEXT)
+
+
+def show_heat_maps(image: Floats, maps: Floats, titles: Sequence[str],
+                   columns: int = 5) -> None:
+    """Draw heat maps over the face that they belong to, in yellow.
+
+    Args:
+        image: (1, 96, 96).
+        maps: (n, height, width), of any size, not negative; the largest
+            value of each covers the face, and 0 leaves it as it is.
+        titles: One above each map.
+        columns: Maps in a row.
+
+    Raises:
+        ValueError: There is no map, or not as many titles as maps.
+    """
+    n = len(maps)
+    if n == 0 or len(titles) != n:
+        raise ValueError(f"{n} maps and {len(titles)} titles")
+    lines = max(title.count("\n") + 1 for title in titles)
+    for place, weights, title in zip(
+            _panels(n, columns, _WIDTH / columns, 0.25 * lines), maps,
+            titles):
+        _show(place, image[0])
+        place.imshow(weights, cmap="autumn", vmin=-1, vmax=0,
+                     alpha=weights / max(weights.max(), 1e-9),
+                     extent=(-0.5, SIDE - 0.5, SIDE - 0.5, -0.5),
+                     interpolation="nearest")
+        place.set_title(title, fontsize=_TEXT)
+
+
+def _panels(n: int, columns: int, panel: float, above: float) -> list[Any]:
+    """`n` places for squares of `panel` inches, in rows."""
+    import matplotlib.pyplot as plt
+    columns = min(columns, n)
+    rows = -(-n // columns)
+    _, axes = plt.subplots(rows, columns, squeeze=False, layout="constrained",
+                           figsize=(panel * columns, (panel + above) * rows))
+    for place in axes.flat[n:]:
+        place.set_axis_off()
+    return list(axes.flat[:n])
+
+
+def _show(place: Any, image: Floats) -> None:
+    """One face, (96, 96), without ticks."""
+    place.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    place.set(xticks=[], yticks=[], xlim=(-0.5, SIDE - 0.5),
+              ylim=(SIDE - 0.5, -0.5))

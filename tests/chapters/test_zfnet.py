@@ -14,14 +14,20 @@ from d2lzh_ext.chapters.ch13_zfnet import (
     deconvnet_rule,
     feature_maps,
     field_square,
+    grad_cam,
     gradient_rule,
     layer_back,
+    loss_at,
+    marked,
     max_pool2d_switches,
     object_share,
     occluded,
     occlusion_map,
+    of_one_class,
     project_back,
     saliency,
+    score_gradient,
+    share_inside,
     strongest_places,
     transposed,
     unpool,
@@ -274,6 +280,56 @@ def test_occluded_changes_the_square_of_each_copy_and_nothing_else():
         assert (copy[~hidden] == before[~hidden]).all()
 
 
+def test_occluded_by_the_mean_of_what_is_hidden():
+    image = nd.random.uniform(shape=(2, 8, 6))
+    (copy,) = occluded(image, [(5, 2)], 3, None).asnumpy()
+    square = image[:, 5:8, 2:5].asnumpy()
+    for channel, found in zip(square, copy[:, 5:8, 2:5]):
+        np.testing.assert_allclose(found, channel.mean(), rtol=1e-6)
+    assert (copy[:, :5] == image[:, :5].asnumpy()).all()
+
+
+def test_loss_at_is_that_of_each_image_at_its_place():
+    def net(X):                      # pixel (2, 1) speaks for class 1
+        score = 3 * X[:, 0, 2, 1]
+        return nd.stack(nd.zeros_like(score), score, axis=1)
+
+    X = nd.ones((2, 1, 8, 6))
+    lost = loss_at(net, X, [(0, 0), (4, 0)], 4, 0)
+    assert lost == pytest.approx((1 / (1 + np.exp(-3)) - 0.5) / 2, abs=1e-6)
+    assert loss_at(net, X, [(0, 0), (4, 0)], 4, None) == pytest.approx(0)
+
+
+def test_marked_images_have_a_frame_and_a_mark():
+    X = np.random.RandomState(0).uniform(size=(2, 1, 48, 48))
+    images = marked(X, [0, 9])
+    assert images.shape == (2, 1, 64, 64)
+    assert (images[:, :, 8:56, 8:56] == X).all()
+    assert (images[0, 0, 1:7, 2:8] == 1).all()
+    assert (images[1, 0, 1:7, 56:62] == 1).all()
+    assert (images.sum(axis=(1, 2, 3)) == pytest.approx(
+        X.sum(axis=(1, 2, 3)) + 36))
+
+
+# Counts
+
+def test_of_one_class_counts_the_strongest_images_of_each_channel():
+    labels = np.array([0, 0, 0, 1, 1, 2])
+    maps = np.zeros((6, 3, 1, 2), "float32")
+    maps[:, 0, 0, 1] = [3, 2, 1, 0, 0, 0]         # three of class 0
+    maps[:, 1, 0, 0] = [0, 0, 1, 2, 3, 0]         # two of class 1
+    maps[:, 2, 0, 0] = [1, 1, 0, 0, 0, 0]         # too few respond
+    assert of_one_class(nd.array(maps), labels, 3) == 2.5
+
+
+def test_share_inside_is_of_each_map_s_magnitude():
+    maps = np.array([[[1.0, -1], [2, 0]], [[0, 0], [0, 0]],
+                     [[0, 0], [0, 4]]])
+    inside = np.zeros((3, 2, 2), bool)
+    inside[:, 0] = True
+    assert share_inside(maps, inside) == 0.25      # of 1/2 and 0
+
+
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
 def test_occlusion_map_drops_where_the_pixel_that_counts_is_hidden(
         batch_size):
@@ -378,3 +434,31 @@ def test_saliency_is_the_way_back_with_the_rule_of_the_gradient(trained):
     back = project_back(net, X, len(net) - 1, R, gradient_rule)
     np.testing.assert_allclose(saliency(net, X, y).asnumpy(),
                                back.abs().max(axis=1).asnumpy(), atol=1e-4)
+
+
+# Grad-CAM
+
+def test_score_gradient_starts_anywhere_in_the_chain(trained):
+    net, X, y = trained
+    X, y = X[:4], y[:4]
+    maps = feature_maps(list(net)[:2], X)[-1]
+    found = score_gradient(list(net)[2:], maps, y).asnumpy()
+    Z = maps.copy()
+    Z.attach_grad()
+    with autograd.record():
+        scores = nd.pick(net[4](net[2](Z)), y, axis=1)
+    scores.backward()
+    np.testing.assert_allclose(found, Z.grad.asnumpy(), atol=1e-6)
+
+
+def test_grad_cam_of_a_mean_and_a_dense_layer_is_the_class_activation_map():
+    """Selvaraju et al. (2017), section 3.1, up to the number of places."""
+    net, X = chain(nn.Conv2D(4, 3, activation="relu"), nn.GlobalAvgPool2D(),
+                   nn.Dense(3), shape=(2, 1, 10, 10))
+    y = nd.array([2, 0])
+    maps = net[0](X)
+    weights = net[2].weight.data()[y].reshape((2, 4, 1, 1))
+    expected = nd.relu((weights * maps).sum(axis=1, keepdims=True)) / 64
+    expected = nd.contrib.BilinearResize2D(expected, height=10, width=10)
+    np.testing.assert_allclose(grad_cam(net, X, y, 0).asnumpy(),
+                               expected[:, 0].asnumpy(), atol=1e-6)

@@ -1,7 +1,8 @@
-"""Every name that MXNet takes when it runs is there today."""
+"""Every name that MXNet and its launcher take is there today."""
 from __future__ import annotations
 
 import importlib
+import itertools
 import logging
 import subprocess
 import sys
@@ -24,12 +25,15 @@ from d2lzh_compat.modules import REWORDED
 # repository, and modules of Python 2.
 OPTIONAL = {
     "bokeh", "boken", "caffe", "caffe_pb2", "cv2", "decorator", "google",
-    "google.protobuf", "h5py", "mxboard", "onnx", "pandas", "pip", "requests",
-    "scipy", "setuptools", "sklearn",
+    "google.protobuf", "h5py", "kubernetes", "mxboard", "onnx", "pandas",
+    "pip", "pymesos", "requests", "scipy", "setuptools", "sklearn", "yaml",
     "caffe_parser", "caffe_proto_utils", "compare_layers",
     "convert_caffe_modelzoo", "convert_mean", "convert_model",
     "convert_symbol", "measure", "score", "test_score",
     "Queue", "__builtin__", "urllib2", "urlparse"}
+
+# They import the package kubernetes.
+UNIMPORTED = {"dmlc_tracker.kubernetes", "dmlc_tracker.submit"}
 
 # What is not there and need not be, with the reason.
 KNOWN = {
@@ -65,16 +69,17 @@ class Module(NamedTuple):
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, Module]:
-    """All of MXNet's files, as the layer has them."""
+    """All files of MXNet's wheel, as the layer has them."""
     modules = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name, path in mxnet_names.files("mxnet"):
+        for name, path in itertools.chain(*map(
+                mxnet_names.files, ("mxnet", "dmlc_tracker"))):
             source = mxnet_names.reword(
                 path.read_text(encoding="utf-8"), REWORDED.get(name, {}))
             modules[name] = Module(
                 mxnet_names.read(name, source),
-                {} if mxnet_names.is_script(path)
+                {} if mxnet_names.is_script(path) or name in UNIMPORTED
                 else vars(importlib.import_module(name)))
     assert len(modules) > 250
     return modules

@@ -497,11 +497,17 @@ def test_augment_must_return_images(augment, error, what):
         next(iter(loader))
 
 
-def test_photograph_is_the_recorded_one():
-    pixels = data.photograph()
-    assert pixels.shape == (512, 512) and pixels.dtype == np.uint8
-    assert hashlib.sha256(pixels.tobytes()).hexdigest().startswith("5cb24482")
+@pytest.mark.parametrize("read, side, digest", [
+    (data.photograph, 512, "5cb24482"), (data.portrait, 224, "c15664fd")])
+def test_photographs_are_the_recorded_ones(read, side, digest):
+    pixels = read()
+    assert pixels.shape == (side, side) and pixels.dtype == np.uint8
+    assert hashlib.sha256(pixels.tobytes()).hexdigest().startswith(digest)
+
+
+def test_files_of_photographs_are_the_recorded_ones():
     folder = data._PHOTOS
-    digest, name = (folder / "SHA256SUMS").read_text().split()
-    content = (folder / name).read_bytes()
-    assert hashlib.sha256(content).hexdigest() == digest
+    sums = dict(line.split()[::-1] for line in
+                (folder / "SHA256SUMS").read_text().splitlines())
+    assert sums == {file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+                    for file in folder.glob("*.png")}

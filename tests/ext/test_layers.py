@@ -12,6 +12,7 @@ from mxnet.gluon import nn
 from mxnet.gluon.model_zoo import vision
 
 import d2lzh_ext as d2l
+from d2lzh_ext.layers import Window, activation_of, window_of
 from d2lzh_ext.models import lenet
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*already initialized")
@@ -455,3 +456,23 @@ def test_a_layer_that_is_not_reached():
 
     with pytest.raises(ValueError, match="did not call dense"):
         d2l.summary(Skips(), IMAGE)
+
+
+# What the chapters ask of a layer
+
+def test_window_of_a_layer():
+    assert window_of(nn.Conv2D(6, (3, 2), strides=(1, 2), padding=1,
+                               dilation=2, groups=2, in_channels=4)) == \
+        Window((3, 2), (1, 2), (1, 1), (2, 2), 2)
+    assert window_of(nn.MaxPool2D(3, strides=2, padding=1)) == \
+        Window((3, 3), (2, 2), (1, 1), (1, 1), 1)
+    with pytest.raises(TypeError, match="Dense has no window"):
+        window_of(nn.Dense(3))
+
+
+@pytest.mark.parametrize("layer, name", [
+    (nn.Conv2D(2, 3, activation="relu"), "relu"), (nn.Conv2D(2, 3), None),
+    (nn.Dense(2, activation="tanh"), "tanh"),
+    (nn.Activation("sigmoid"), "sigmoid"), (nn.MaxPool2D(2), None)])
+def test_activation_of_a_layer(layer, name):
+    assert activation_of(layer) == name

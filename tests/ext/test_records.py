@@ -32,3 +32,27 @@ def test_show_recorded(monkeypatch, tmp_path, capsys):
     assert "2026-01-02" in printed
     with pytest.raises(ValueError, match="vgg"):
         d2l.show_recorded("lenet")
+
+
+@pytest.mark.parametrize("network, counted", [
+    ("nin", "of these 83 runs: 9 never left 0.100, 21 ended below 0.600\n"),
+    ("googlenet", "of these 82 runs: 3 never left 0.100\n"),
+    ("vgg", None)])
+def test_failed_public_runs_are_counted_where_known(network, counted, capsys):
+    d2l.show_book_runs(network)
+    printed = capsys.readouterr().out
+    assert "public runs, 10 epochs" in printed
+    if counted:
+        assert counted in printed
+    else:
+        assert "never left" not in printed
+
+
+def test_counts_of_public_runs_fit_their_range():
+    networks = d2l.results("published")["networks"]
+    for entry in networks.values():
+        public = entry.get("public_runs")
+        if public:
+            assert public["dead"] <= public.get("under_60", public["runs"])
+            assert public["runs"] >= public.get("under_60", 0)
+            assert (entry["ten_epochs"][1] == 0.1) == (public["dead"] > 0)

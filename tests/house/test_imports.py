@@ -73,7 +73,7 @@ def test_old_paths_lead_to_the_modules_of_today() -> None:
 
 @pytest.mark.parametrize("code", [
     "import d2lzh_ext.keypoints", "import d2lzh_ext.models.lenet",
-    "from d2lzh_ext.launch import PORT, LaunchError, launch, show",
+    "from d2lzh_ext.launch import LAUNCHERS, LaunchError, launch, main",
     "import runpy; runpy.run_module('d2lzh_ext.worker')"])
 def test_an_old_path_may_be_all_that_is_imported(code: str) -> None:
     done = run(code)

@@ -3,20 +3,32 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
+from dmlc_tracker import tracker
+from interpreter import ROOT
 
-from d2lzh_ext.engine import launch
+from d2lzh_ext.engine import launch, worker
 
 TIMEOUT = 300  # seconds, for what should take three
 LAUNCH = [sys.executable, "-m", "d2lzh_ext.launch"]
+
+# Says what it finds.
+TELLS = """
+import d2lzh_ext
+import os, sys
+import mxnet as mx
+kv = mx.kv.create('dist_sync')
+print('rank', kv.rank, sys.argv[1:], os.environ.get('FLAVOUR'),
+      os.environ['MXNET_ENGINE_TYPE'])
+"""
 
 # Joins the group, says so, and then waits to be killed.
 WAITS = """
@@ -164,6 +176,127 @@ def test_a_script_that_joins_no_group_is_told_so(tmp_path, monkeypatch,
     assert "without forming a group" in err
 
 
+@pytest.mark.slow
+def test_two_groups_at_once(tmp_path):
+    """Each has its ports, its variables, and words that a shell would change.
+
+    A Python to run the script may be named, as for MXNet's own launcher.
+    """
+    script = tmp_path / "tells it.py"
+    script.write_text(TELLS)
+    words = ["a b", "$HOME", "*", "--rate", "0.1", "-n", "7"]
+    groups = [subprocess.Popen(
+        [*LAUNCH, "-n", "2", "-s", "1", "--env", "FLAVOUR", "--env-worker",
+         "OMP_NUM_THREADS:1", *python, str(script), *words],
+        env={**os.environ, "FLAVOUR": "plain"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for python in ([], [sys.executable])]
+    for group in groups:
+        out, err = group.communicate(timeout=TIMEOUT)
+        assert (group.returncode, err) == (0, "")
+        assert sorted(out.splitlines()) == [
+            f"worker {rank}: rank {rank} {words} plain NaiveEngine"
+            for rank in range(2)]
+
+
+@pytest.mark.slow
+def test_the_launcher_of_mxnet_itself_runs(tmp_path):
+    """With the names that it asks for put right."""
+    script = tmp_path / "script.py"
+    script.write_text("import mxnet as mx\n"
+                      "print(mx.kv.create('dist_sync').num_workers)\n")
+    own = Path(tracker.__file__).parents[1] / "mxnet" / "tools" / "launch.py"
+    done = subprocess.run(
+        [sys.executable, str(own), "-n", "2", "--launcher", "local",
+         sys.executable, str(script)], text=True, capture_output=True,
+        timeout=TIMEOUT, env={**os.environ, "OMP_NUM_THREADS": "1",
+                              "DMLC_INTERFACE": "lo",
+                              "MXNET_ENGINE_TYPE": "NaiveEngine"})
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^\d$", done.stdout, re.MULTILINE) == ["2", "2"]
+    assert "Traceback" not in done.stderr
+
+
+# What they are asked for, they do here.
+STAND_INS = {
+    "mpi": ("mpirun", """
+if [ "$1" = --version ]; then echo 'mpirun (Open MPI) 4.1.4'; exit; fi
+[ "$1" = -n ] || exit 2
+count=$2; shift 2
+while [ "$1" = -x ]; do export "$2"; shift 2; done
+for i in $(seq $count); do "$@" & all="$all $!"; done
+for pid in $all; do wait $pid || exit; done
+"""),
+    "slurm": ("srun", """
+[ "$1 $2 $4" = '--exclusive=user -N -n' ] || exit 2
+count=$5; shift 5
+for i in $(seq $count); do "$@" & all="$all $!"; done
+for pid in $all; do wait $pid || exit; done
+"""),
+    "sge": ("qsub", """
+while :; do case $1 in
+    -cwd) shift;;
+    -t) count=${2#1-}; shift 2;;
+    -v) variables=$2; shift 2;;
+    -pe) shift 3;;
+    -S|-N|-e|-o) shift 2;;
+    -*) exit 2;;
+    *) break;;
+esac; done
+IFS=,; for each in $variables; do export "$each"; done; unset IFS
+for i in $(seq $count); do SGE_TASK_ID=$i bash "$@" >task$i 2>&1 & done
+""")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", STAND_INS)
+def test_a_cluster_s_own_program_starts_the_group(tmp_path, launcher):
+    """With a program in its place that takes the same options."""
+    program, text = STAND_INS[launcher]
+    (tmp_path / program).write_text("#!/bin/bash" + text)
+    (tmp_path / program).chmod(0o755)
+    script = tmp_path / "script.py"
+    script.write_text(TELLS)
+    done = subprocess.run(
+        [*LAUNCH, "-n", "2", "-s", "1", "--launcher", launcher, str(script),
+         "a b"], text=True, capture_output=True, timeout=TIMEOUT,
+        cwd=tmp_path, env={
+            **os.environ, "OMP_NUM_THREADS": "1", "DMLC_INTERFACE": "lo",
+            "PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    assert done.returncode == 0, done.stderr
+    printed = done.stdout + "".join(
+        path.read_text() for path in tmp_path.glob("task*"))
+    assert sorted(re.findall(r"rank (.*)", printed)) == [
+        f"{rank} ['a b'] None NaiveEngine" for rank in range(2)]
+
+
+@pytest.mark.slow
+def test_two_hosts(monkeypatch):
+    """The group on two hosts is the one on this; a death ends both parts."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    two_hosts = pytest.importorskip("two_hosts")
+    reason = two_hosts.why_not()
+    if reason:
+        pytest.skip(reason)
+    with two_hosts.two_hosts() as hosts:
+        there = two_hosts.printed(hosts.launch("train.py", "64", "5"))
+        assert {each["host"] for each in there} == {"node1", "node2"}
+        here = subprocess.run(
+            [*LAUNCH, "-n", "2", "-s", "1", "train.py", "64", "5"],
+            text=True, capture_output=True, timeout=TIMEOUT,
+            cwd=hosts.folder, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        assert [each["losses"] for each in there] == [
+            each["losses"] for each in two_hosts.printed(here)]
+        done = hosts.launch("dies.py")
+        assert done.returncode == 1
+        assert re.search(r"^worker \d on 10\.17\.0\.\d ended with status",
+                         done.stderr, re.MULTILINE)
+        deadline = time.monotonic() + worker.GRACE + 2
+        while hosts.left_running() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert hosts.left_running() == []
+
+
 def test_free_ports_are_not_those_of_connections(monkeypatch):
     busy, free = launch._free_ports(2)
     assert busy < free < 32_768
@@ -173,63 +306,52 @@ def test_free_ports_are_not_those_of_connections(monkeypatch):
         assert launch._free_ports(1) == [free]
 
 
-def test_a_busy_port_is_reported(tmp_path, capsys):
-    with socket.socket() as busy:
-        busy.bind((launch.LOOPBACK, 0))
-        busy.listen()
-        port = busy.getsockname()[1]
-        (tmp_path / "script.py").touch()
-        assert launch.main(["-n", "1", "--port", str(port),
-                            str(tmp_path / "script.py")]) == 1
-    err = capsys.readouterr().err
-    assert f"Port {port} of 127.0.0.1" in err and "--port" in err
+def test_without_a_way_out_the_address_is_that_of_this_machine(tmp_path):
+    hosts = tmp_path / "hosts"
+    hosts.write_text("\n127.0.0.1:2222\n localhost slots=2\n")
+    assert launch._address_for(str(hosts)) == launch.LOOPBACK
+
+
+def test_on_a_gpu_the_engine_stays_as_it_is(monkeypatch):
+    monkeypatch.delenv("MXNET_ENGINE_TYPE", raising=False)
+    for role, has_gpu, engine in (("worker", True, None),
+                                  ("server", True, "NaiveEngine"),
+                                  ("worker", False, "NaiveEngine")):
+        monkeypatch.setattr(worker, "_has_gpu", lambda has=has_gpu: has)
+        monkeypatch.setattr(os, "environ", {})
+        worker._choose_engine(role)
+        assert os.environ.get("MXNET_ENGINE_TYPE") == engine
+    monkeypatch.setattr(os, "environ", {"MXNET_ENGINE_TYPE": "Chosen"})
+    worker._choose_engine("server")
+    assert os.environ == {"MXNET_ENGINE_TYPE": "Chosen"}
 
 
 @pytest.mark.parametrize("words, message", [
     (["-n", "1", "missing.py"], "There is no script missing.py."),
-    (["-n", "1", "--port", "70000", __file__], "Port 70000")])
+    (["-n", "1", "python3", "missing.py"], "There is no script missing.py."),
+    (["-n", "1", "python"], "There is no script ."),
+    (["-n", "1", "--launcher", "ssh", __file__], "(-H)"),
+    (["-n", "1", "-H", "missing", __file__], "missing"),
+    (["-n", "1", __file__, "it's"], "it's")])
 def test_what_cannot_start_is_refused(words, message, capsys):
     assert launch.main(words) == 1
     assert message in capsys.readouterr().err
 
 
+def test_a_missing_program_is_reported(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1\n")
+    assert launch.main(["-n", "1", "--launcher", "mpi", "-H", str(hosts),
+                        __file__]) == 1
+    assert "mpirun" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [
-    ["-n", "0", "x.py"], ["-n", "two", "x.py"], ["-n", "1"], ["x.py"]])
+    ["-n", "0", "x.py"], ["-n", "two", "x.py"], ["-n", "1"], ["x.py"],
+    ["-n", "1", "--launcher", "pigeon", "x.py"]])
 def test_wrong_words_are_refused(words, capsys):
     with pytest.raises(SystemExit) as stop:
         launch.main(words)
     assert stop.value.code == 2
     assert "usage:" in capsys.readouterr().err
-
-
-def test_what_to_run_on_many_machines(capsys):
-    assert launch.main(["-n", "4", "-s", "2", "--show", "node0",
-                        "train.py", "--rate", "0.1"]) == 0
-    lines = [shlex.split(line)
-             for line in capsys.readouterr().out.splitlines()
-             if not line.startswith("#")]
-    shared = ["DMLC_PS_ROOT_URI=node0", "DMLC_PS_ROOT_PORT=9091",
-              "DMLC_NUM_WORKER=4", "DMLC_NUM_SERVER=2",
-              "MXNET_ENGINE_TYPE=NaiveEngine", "python"]
-    serve = ["-c", "import d2lzh_ext"]
-    assert lines == [
-        ["env", f"DMLC_ROLE={name}", *shared, *words]
-        for name, words in [("scheduler", serve), ("server", serve),
-                            ("worker", ["-m", "d2lzh_ext.engine.worker",
-                                        "train.py", "--rate", "0.1"])]]
-
-
-@pytest.mark.slow
-def test_the_lines_shown_form_a_group(tmp_path):
-    """What --show prints works, here with all machines being this one."""
-    script = tmp_path / "script.py"
-    script.write_text(WAITS.replace("time.sleep(600)", ""))
-    (port,) = launch._free_ports(1)
-    lines = [line for line in launch.show(
-        [str(script)], launch.LOOPBACK, port, 1, 1).splitlines()
-        if not line.startswith("#")]
-    processes = [subprocess.Popen(
-        [sys.executable if word == "python" else word
-         for word in shlex.split(line)],
-        env={**os.environ, "DMLC_INTERFACE": "lo"}) for line in lines]
-    assert [process.wait(TIMEOUT) for process in processes] == [0, 0, 0]

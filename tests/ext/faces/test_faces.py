@@ -14,8 +14,14 @@ from mxnet import autograd, gluon, init
 
 from d2lzh_ext import faces as keypoints
 from d2lzh_ext.chapters.ch15_keypoints import (
+    dense_map_net,
+    heat_map_loss,
+    heat_map_net,
     keypoint_net,
+    mean_position,
+    moved_faces,
     predict_keypoints,
+    target_maps,
     train_keypoints,
 )
 from d2lzh_ext.engine.compiled import compiled
@@ -363,6 +369,75 @@ def test_faces_are_drawn_with_titles_and_predictions(few):
     plt.close()
     with pytest.raises(ValueError, match="10 faces and 2 titles"):
         keypoints.show_faces(*few, titles=["a", "b"])
+
+
+def test_show_heat_maps(few):
+    keypoints.show_heat_maps(few[0][0], np.eye(24)[np.newaxis].repeat(6, 0),
+                             list("abcdef"))
+    drawn = plt.gcf().axes
+    assert len(drawn) == 10 and len(drawn[0].images) == 2
+    plt.close()
+    with pytest.raises(ValueError, match="1 maps and 2 titles"):
+        keypoints.show_heat_maps(few[0][0], np.zeros((1, 24, 24)), ["a", "b"])
+
+
+def test_normalised_errors_are_shares_of_the_distance_of_the_eyes():
+    truth = np.zeros((2, 30))
+    truth[:, 0:4] = [0.5, 0, 0, 0]      # the eyes' centres: 24 pixels apart
+    truth[1] *= 2
+    errors = keypoints.normalised_errors(truth + [0.03, 0.04] * 15, truth)
+    np.testing.assert_allclose(errors, [0.1, 0.05])
+    np.testing.assert_allclose(
+        keypoints.normalised_errors(truth[0], truth)[0], 0)
+
+
+def test_moved_faces_are_further_to_the_right(few):
+    images, points = moved_faces(*few, 5)
+    np.testing.assert_array_equal(images[..., 5:], few[0][..., :-5])
+    assert (images[..., :5] == few[0][..., :1]).all()
+    np.testing.assert_allclose(
+        keypoints.to_pixels(points) - keypoints.to_pixels(few[1]),
+        np.broadcast_to([5, 0] * 15, (10, 30)), atol=1e-4)
+
+
+# -- heat maps -----------------------------------------------------------
+
+def test_the_mean_position_of_a_target_is_the_keypoint(few):
+    y = mx.nd.array(few[1])
+    targets = target_maps(y)
+    assert targets.shape == (10, 15, 576)
+    np.testing.assert_allclose(targets.sum(axis=2).asnumpy(), 1, rtol=1e-5)
+    found = mean_position(targets.reshape((0, 0, 24, 24)).log())
+    inside = np.abs(few[1]) < 0.75      # no hill is cut off
+    np.testing.assert_allclose(found.asnumpy()[inside], few[1][inside],
+                               atol=0.1 / 48)
+
+
+def test_the_heat_map_loss_is_a_cross_entropy_of_marked_points(few):
+    y, scores = mx.nd.array(few[1]), mx.nd.zeros((10, 15, 24, 24))
+    mask = np.ones((10, 30))
+    mask[0, :6] = 0
+    loss = heat_map_loss(scores, y, mx.nd.array(mask)).asnumpy()
+    np.testing.assert_allclose(loss[1:], np.log(576), rtol=1e-5)
+    np.testing.assert_allclose(loss[0], np.log(576) * 12 / 15, rtol=1e-5)
+
+
+def test_heat_map_networks_train_and_predict(few):
+    assert d2l.summary(heat_map_net(), (1, 1, 96, 96)).parameters == 60_975
+    assert d2l.summary(dense_map_net(), (1, 1, 96, 96)
+                       ).layers[-1].output_shape == (1, 30)
+    d2l.seed(0)
+    net = heat_map_net()
+    net.initialize(init.Xavier("gaussian", "in", 2))
+    loader = Loader(*few, 5)
+    trainer = gluon.Trainer(net.collect_params(), "adam",
+                            {"learning_rate": 3e-3})
+    history = train_keypoints(net, loader, loader, trainer, mx.cpu(), 6,
+                              read=mean_position, loss=heat_map_loss)
+    assert history.test_loss[-1] < history.test_loss[0]
+    predicted = predict_keypoints(net, few[0], mx.cpu(), read=mean_position)
+    assert history.test_rmse[-1] == pytest.approx(rmse(predicted, few[1]),
+                                                  rel=1e-4)
 
 
 # -- the chapter's network and loop --------------------------------------
