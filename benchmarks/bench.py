@@ -172,7 +172,8 @@ def chapters(names: list[str], fast: bool) -> Iterator[Record]:
     for stem in names:
         out, peak = records.run(
             [sys.executable, "tools/run_chapter.py",
-             *([] if fast else ["--store"]), stem])
+             # The file, for the name means its solutions as well.
+             *([] if fast else ["--store"]), f"chapters/{stem}.ipynb"])
         (seconds,) = re.findall(r"^Done in ([\d.]+) s", out, re.MULTILINE)
         entries[stem] = {"seconds": float(seconds), "peak_mib": round(peak, 1)}
         print(f"{stem:24} {seconds} s {peak:6.0f} MiB", flush=True)
