@@ -26,8 +26,9 @@ import d2lzh_ext
 import os, sys
 import mxnet as mx
 kv = mx.kv.create('dist_sync')
-print('rank', kv.rank, sys.argv[1:], os.environ.get('FLAVOUR'),
-      os.environ['MXNET_ENGINE_TYPE'])
+# One write: where workers share a pipe, parts of lines would mix.
+sys.stdout.write(f"rank {kv.rank} {sys.argv[1:]} {os.environ.get('FLAVOUR')} "
+                 f"{os.environ['MXNET_ENGINE_TYPE']}\\n")
 """
 
 # Joins the group, says so, and then waits to be killed.
