@@ -33,6 +33,7 @@ import argparse
 import functools
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -775,6 +776,113 @@ def seeing(name: str, fast: bool) -> None:
                     f"make experiment NAME={name}")}})
 
 
+# Chapter 10: how a batch is made, its size and whether classes are mixed.
+FREEZE_CASES = {"16 mixed": (16, True), "2 mixed": (2, True),
+                "4 sorted": (4, False)}
+FREEZE_RATES = 1e-3, 3e-3, 1e-2, 3e-2
+
+
+def frozen_lenet(frozen: bool) -> Any:
+    """LeNet with batch normalisation, whose averages stay if `frozen`."""
+    from mxnet.gluon import nn
+
+    from d2lzh_ext import models
+
+    chain = nn.HybridSequential()
+    for layer in models.lenet_bn():
+        chain.add(nn.BatchNorm(use_global_stats=frozen)
+                  if isinstance(layer, nn.BatchNorm) else layer)
+    return chain
+
+
+def fine_tune(path: Path, case: str, frozen: bool, rate: float, few: Any,
+              test: Any) -> float:
+    """Accuracy on `test` after one pass through `few` images."""
+    import d2lzh_ext as d2l
+
+    # isort: split
+    import numpy as np
+    from mxnet import autograd, gluon
+
+    X, y = few
+    size, mixed = FREEZE_CASES[case]
+    parts = np.arange(len(X)) if mixed else np.argsort(
+        y.asnumpy(), kind="stable")
+    parts = parts.reshape(-1, size)
+    np.random.RandomState(0).shuffle(parts)
+    net = frozen_lenet(frozen)
+    net.load_parameters(str(path))
+    net.hybridize(static_alloc=True)
+    trainer = gluon.Trainer(net.collect_params(), "sgd",
+                            {"learning_rate": rate})
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    for part in parts:
+        with autograd.record():
+            value = loss(net(X[part]), y[part])
+        value.backward()
+        trainer.step(size)
+    return float(d2l.evaluate_accuracy([test], net, d2l.try_gpu()))
+
+
+def freezing(name: str, fast: bool) -> None:
+    """Chapter 10: fine-tuning with moving and with frozen averages.
+
+    The images of the new task are upside down: 800 to train on, 500 other
+    training images to choose the rate with seed 0, 2,000 test images.
+    """
+    import d2lzh_ext as d2l
+
+    # isort: split
+    from mxnet import nd
+
+    from d2lzh_ext import models
+
+    setting = {**networks.setting("lenet_bn", "quick"),
+               **(FAST if fast else {})}
+    num, num_valid = (160, 100) if fast else (800, 500)
+    table = d2l.summary(models.lenet_bn(), (1, 1, 28, 28))
+    variants: Record = {
+        f"{case}, {'frozen' if frozen else 'moving'}": {
+            "parameters": table.parameters, "macs": table.macs,
+            "setting": {"num_train": num, "batch_size": FREEZE_CASES[case][0],
+                        "mixed": FREEZE_CASES[case][1], "frozen": frozen},
+            "tuning": [], "runs": []}
+        for case in FREEZE_CASES for frozen in (False, True)}
+    (test,) = d2l.load_data_fashion_mnist(2000, num_test=2000)[1]
+    test = nd.flip(test[0], axis=2), test[1]
+    folder = tempfile.TemporaryDirectory()
+    path = Path(folder.name) / "net.params"
+    for seed in SEEDS[:1] if fast else SEEDS:
+        networks.train(models.lenet_bn, setting, seed, measure=lambda net, *_:
+                       net.save_parameters(str(path)))
+        d2l.seed(seed)
+        X, y = next(iter(d2l.load_data_fashion_mnist(num + num_valid)[0]))
+        X = nd.flip(X, axis=2)
+        few, valid = (X[:num], y[:num]), (X[num:], y[num:])
+        net = frozen_lenet(True)
+        net.load_parameters(str(path))
+        before = float(d2l.evaluate_accuracy([test], net, d2l.try_gpu()))
+        for title, entry in variants.items():
+            case, kind = title.split(", ")
+            frozen = kind == "frozen"
+            for rate in FREEZE_RATES[len(entry["tuning"]):]:
+                entry["tuning"].append({
+                    "learning_rate": rate, "valid_acc": fine_tune(
+                        path, case, frozen, rate, few, valid)})
+            entry["learning_rate"] = max(
+                entry["tuning"], key=lambda tried: tried["valid_acc"]
+                )["learning_rate"]
+            after = fine_tune(path, case, frozen, entry["learning_rate"],
+                              few, test)
+            entry["runs"].append({"seed": seed, "test_acc": [before, after]})
+            entry["provenance"] = {"threads": 1, **records.provenance(
+                f"make experiment NAME={name}")}
+            print(f"{name}: {title}: {entry['runs'][-1]}", flush=True)
+    folder.cleanup()
+    if not fast:
+        records.save(name, {"variants": variants})
+
+
 def book(word: str, folder: Path, fast: bool) -> None:
     """All that a chapter's name or number, or a network's name, stands for.
 
@@ -811,7 +919,8 @@ def main(arguments: list[str] | None = None) -> None:
         os.environ["OMP_NUM_THREADS"] = "1"  # MXNet is not imported yet
     if options.what == "run":
         known = {**dict.fromkeys(experiments(), experiment),
-                 "keypoint-heads": compare_faces, "zfnet-seeing": seeing}
+                 "keypoint-heads": compare_faces, "zfnet-seeing": seeing,
+                 "batch-norm-frozen": freezing}
         unknown = set(options.name) - known.keys()
         if unknown:
             parser.error(f"no experiment {', '.join(sorted(unknown))}; there "

@@ -83,7 +83,7 @@ def dense_stages(num_convs: tuple[int, ...], growth_rate: int,
             nn.Dense(num_classes))
     return net
 
-
+# %% ../../chapters/12-densenet.ipynb #12-densenet-19-book
 def densenet(num_classes: int = 10) -> nn.HybridSequential:
     """DenseNet as in section 5.12: (n, 1, 96, 96) to (n, classes) scores.
 

@@ -55,6 +55,8 @@ def test_fast_mode_measures(
     ("run lenet-seeds", "lenet-seeds: LeNet: {'seed': 0, 'loss': ["),
     pytest.param("run", "nin-head: 6 × 6, dense: ", marks=slow),
     pytest.param("run zfnet-seeing", "zfnet-seeing: {'seed': 0", marks=slow),
+    pytest.param("run batch-norm-frozen", "4 sorted, frozen: {'seed': 0",
+                 marks=slow),
     ("seeds lenet_bn", "| `lenet_bn` | 28 | 60,000 × 5 | "),
     ("book 05", "| `lenet` | 28 | 2 |"),
     pytest.param("book 10-batch-norm", "| `lenet_bn` | 28 | 2 |", marks=slow),
