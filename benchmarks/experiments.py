@@ -136,20 +136,16 @@ def lenet_norm(norm: str) -> Any:
     return chain
 
 
-def small_resnet(block: str, depths: tuple[int, ...]) -> Any:
-    """A residual or plain network of (8, 16, 32, 64) channels."""
-    from d2lzh_ext.chapters import ch11_resnet as chapter
+def narrow_resnet(width: int, block: str = "Residual",
+                  depths: tuple[int, ...] = (2, 2, 2, 2)) -> Any:
+    """ResNet-18, or another plain or residual one, of `width` channels.
 
-    return chapter.resnet(getattr(chapter, block), depths, (8, 16, 32, 64),
-                          10, stem=8)
-
-
-def narrow_resnet18(width: int) -> Any:
-    """ResNet-18 with `width` channels for 64, and so on."""
+    That many in the first stage, twice as many in each that follows.
+    """
     from d2lzh_ext.chapters import ch11_resnet as chapter
 
     return chapter.resnet(
-        chapter.Residual, (2, 2, 2, 2),
+        getattr(chapter, block), depths,
         [width * factor for factor in (1, 2, 4, 8)], 10, stem=width)
 
 
@@ -280,7 +276,8 @@ def experiments() -> dict[str, Experiment]:
             for batch_size in (128, 16, 2)},
             {**small, "num_train": 4096}, rates=(0.03, 0.1, 0.3)),
         "resnet-depth": Experiment({
-            f"{title}, {layers} layers": (of(small_resnet, block, depths), {})
+            f"{title}, {layers} layers": (
+                of(narrow_resnet, 8, block, depths), {})
             for title, block in (("plain", "Plain"),
                                  ("residual", "Residual"))
             for layers, depths in ((18, (2, 2, 2, 2)), (34, (3, 4, 6, 3)))},
@@ -290,13 +287,13 @@ def experiments() -> dict[str, Experiment]:
         # A ResNet of DenseNet's parameters, and one of its MACs.
         "densenet-resnet": Experiment({
             "DenseNet": (models.densenet, {}),
-            "ResNet-18, 17 channels": (of(narrow_resnet18, 17), {}),
-            "ResNet-18, 37 channels": (of(narrow_resnet18, 37), {}),
+            "ResNet-18, 17 channels": (of(narrow_resnet, 17), {}),
+            "ResNet-18, 37 channels": (of(narrow_resnet, 37), {}),
             }, networks.setting("densenet", "quick"),
             rates=(5e-4, 1e-3, 2e-3)),
         # Two others on the same budget; LeNet takes images as they are.
         "small-budget": Experiment({
-            "ResNet-18, 16 channels": (of(narrow_resnet18, 16), {}),
+            "ResNet-18, 16 channels": (of(narrow_resnet, 16), {}),
             "LeNet + BN": (models.lenet_bn, {"resize": None}),
             }, networks.setting("densenet", "quick"),
             rates=(5e-4, 1e-3, 2e-3)),
