@@ -1,0 +1,172 @@
+"""The Chinese edition: chapters/zh/, with the code and outputs of chapters/.
+
+A notebook of it has the same cells under the same ids. Its text cells are
+Chinese, each with the digest of the English text that it translates, in
+`metadata.en`; all the rest is copied. One that is not there has not begun.
+
+Usage: python tools/zh.py sync            copy code, outputs, order of cells
+       python tools/zh.py check           what is missing, stale or differs
+       python tools/zh.py todo NAME       English text that needs translation
+       python tools/zh.py put NAME FILE   take its translation
+
+NAME is that of a notebook, such as 05-lenet or solutions/05-lenet. `todo`
+prints each cell under a line `<!-- ID -->`, and `put` takes such a file; for
+a notebook that has not begun it begins it.
+"""
+from __future__ import annotations
+
+import copy
+import hashlib
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import notebooks
+import pages
+
+ROOT = notebooks.ROOT
+# What must be the same in both languages, wherever it stands in the cell.
+CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+FORMULA = re.compile(r"\$\$.+?\$\$|\$[^$\n]+\$", re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)*")
+HEADING = re.compile(r"^(#+) ", re.MULTILINE)
+# CommonMark ends no bold between a punctuation mark and a letter.
+BOLD = re.compile(r"\*\*[^*\n]+[。，、：；！？）」”’》]\*\*(?=\w)")
+
+
+def digest(source: str) -> str:
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
+
+
+def begun(root: Path = ROOT) -> list[str]:
+    """The names of the notebooks that have a Chinese one."""
+    folder = root / "chapters" / "zh"
+    return [path.relative_to(folder).with_suffix("").as_posix()
+            for path in notebooks.with_solutions(folder)]
+
+
+def pair(name: str, root: Path = ROOT) -> tuple[Path, Path]:
+    """The paths of a notebook, English and Chinese."""
+    folder = root / "chapters"
+    return folder / f"{name}.ipynb", folder / "zh" / f"{name}.ipynb"
+
+
+def is_text(cell: Any) -> bool:
+    """Is it a cell to translate? tools/navigation.py writes the others."""
+    return (cell.cell_type == "markdown"
+            and not cell.id.startswith("navigation"))
+
+
+def built(english: Any, chinese: Any) -> Any:
+    """The notebook `chinese` as it should be: its own text, all else new."""
+    own = {cell.id: cell for cell in chinese.cells
+           if cell.cell_type == "markdown"}
+    new = copy.deepcopy(english)
+    for cell in new.cells:
+        if cell.id in own and cell.cell_type == "markdown":
+            cell.source = own[cell.id].source
+            cell.metadata = own[cell.id].metadata
+        elif is_text(cell):
+            cell.metadata["en"] = ""  # not translated yet
+    return new
+
+
+def differences(english: str, chinese: str) -> list[str]:
+    """What a translation has changed that it may not, and its slips."""
+    found = []
+    for what, pattern in (("code", CODE), ("formulas", FORMULA),
+                          ("links", LINK), ("headings", HEADING),
+                          ("numbers", NUMBER)):
+        before, after = (Counter(pattern.findall(text))
+                         for text in (english, chinese))
+        if before != after:
+            lost, new = before - after, after - before
+            found.append(f"{what}: without {sorted(lost.elements())}, "
+                         f"with {sorted(new.elements())}")
+        if what in ("code", "formulas", "links"):
+            english, chinese = (pattern.sub(" ", text)
+                                for text in (english, chinese))
+    found += [f"a space must follow {bold}" for bold in BOLD.findall(chinese)]
+    return found
+
+
+def complaints(name: str, root: Path = ROOT) -> Iterator[str]:
+    """What is wrong with a Chinese notebook; nothing if all is well."""
+    english, chinese = (notebooks.read(path) for path in pair(name, root))
+    if built(english, chinese) != chinese:
+        yield f"{name}: code, outputs or order differ: run `zh.py sync`"
+    texts = {cell.id: cell.source for cell in english.cells}
+    for cell in filter(is_text, chinese.cells):
+        made_of = cell.metadata.get("en")
+        if not made_of:
+            yield f"{name}, {cell.id}: not translated"
+        elif made_of != digest(texts.get(cell.id, "")):
+            yield f"{name}, {cell.id}: the English text has changed"
+        else:
+            for what in differences(texts[cell.id], cell.source):
+                yield f"{name}, {cell.id}: {what}"
+
+
+def sync(name: str, root: Path = ROOT) -> None:
+    """Bring all that is not Chinese text up to date; begin it if need be."""
+    source, target = pair(name, root)
+    chinese = (notebooks.read(target) if target.exists()
+               else nbformat.v4.new_notebook())
+    new = built(notebooks.read(source), chinese)
+    pages.write(target, nbformat.writes(new).rstrip("\n") + "\n")
+
+
+def todo(name: str, root: Path = ROOT) -> str:
+    """The English text of what is not translated or no longer true."""
+    source, target = pair(name, root)
+    known = {cell.id: cell.metadata.get("en")
+             for cell in (notebooks.read(target).cells
+                          if target.exists() else [])}
+    return "\n".join(f"<!-- {cell.id} -->\n{cell.source}\n"
+                     for cell in filter(is_text, notebooks.read(source).cells)
+                     if known.get(cell.id) != digest(cell.source))
+
+
+def put(name: str, text: str, root: Path = ROOT) -> None:
+    """Take translations: cells, each under a line `<!-- ID -->`."""
+    source, target = pair(name, root)
+    sync(name, root)
+    chinese = notebooks.read(target)
+    english = {cell.id: cell.source for cell in notebooks.read(source).cells}
+    parts = re.split(r"^<!-- (\S+) -->\n", text, flags=re.MULTILINE)[1:]
+    new = {key: part.strip("\n") for key, part in zip(parts[::2],
+                                                     parts[1::2])}
+    unknown = sorted(set(new) - {c.id for c in filter(is_text,
+                                                      chinese.cells)})
+    if unknown:
+        raise SystemExit(f"{name} has no text cells {', '.join(unknown)}")
+    for cell in chinese.cells:
+        if cell.id in new:
+            cell.source = new[cell.id]
+            cell.metadata["en"] = digest(english[cell.id])
+    notebooks.write(chinese, target)
+
+
+def main(argv: list[str]) -> None:
+    if argv == ["sync"]:
+        for name in begun():
+            sync(name)
+    elif argv == ["check"]:
+        found = [line for name in begun() for line in complaints(name)]
+        print("\n".join(found) or f"{len(begun())} notebooks: all is well")
+        raise SystemExit(bool(found))
+    elif len(argv) == 2 and argv[0] == "todo":
+        print(todo(argv[1]), end="")
+    elif len(argv) == 3 and argv[0] == "put":
+        put(argv[1], Path(argv[2]).read_text(encoding="utf-8"))
+    else:
+        raise SystemExit(__doc__)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
