@@ -490,12 +490,41 @@ def train_digits(recipe: str, seed: int, folder: Path, fast: bool) -> Record:
         "seconds": round(sum(history.seconds), 1)}
 
 
+def shown_digits(runs: list[Record]) -> Record:
+    """What chapter 14 shows of MNIST, which does not come with the course.
+
+    Writes the digits that `d2l.mnist_digits` returns. Of the record: whose
+    mistakes are drawn, what every image shows that a run has mistaken, and
+    how many test images there are of each digit.
+    """
+    import d2lzh_ext as d2l
+
+    # isort: split
+    import numpy as np
+    from PIL import Image
+
+    images, labels = d2l.mnist(train=False)
+    listed = [run for run in runs if "mistakes" in run]
+    best = max(listed, key=lambda run: run["test_acc"])
+    first = [(labels == digit).nonzero()[0][:8] for digit in range(10)]
+    for name, chosen in (
+            ("samples", np.concatenate(first)),
+            ("mistakes", np.array([int(i) for i in best["mistakes"]]))):
+        path = records.ROOT / "data" / "photos" / f"mnist-{name}.png"
+        Image.fromarray(images[chosen].reshape(-1, 28)).save(path)
+    mistaken = sorted({int(i) for run in listed for i in run["mistakes"]})
+    return {"drawn": {key: best[key] for key in ("recipe", "seed")},
+            "truth": {str(i): int(labels[i]) for i in mistaken},
+            "test_images": np.bincount(labels).tolist()}
+
+
 def book_of_digits(folder: Path, fast: bool) -> None:
     """Chapter 14's recipes from each of their seeds."""
     wanted = [(recipe, seed) for recipe, seeds in DIGIT_SEEDS.items()
               for seed in (seeds[:1] if fast else seeds)]
-    old = [] if fast else records.load("mnist").get("runs", [])
-    runs = {key: recorded_digits(old, *key) for key in wanted}
+    record = {} if fast else records.load("mnist")
+    runs = {key: recorded_digits(record.get("runs", []), *key)
+            for key in wanted}
     for (recipe, seed), known in runs.items():
         if known:
             continue
@@ -507,8 +536,11 @@ def book_of_digits(folder: Path, fast: bool) -> None:
         print(f"{recipe:10} seed {seed}  validation acc "
               f"{run['valid_acc']:.4f}  test acc {run['test_acc']:.4f}",
               flush=True)
-        save("mnist", {"provenance": where,
-                       "runs": [run for run in runs.values() if run]}, fast)
+        record = {**record, "provenance": where,
+                  "runs": [run for run in runs.values() if run]}
+        save("mnist", record, fast)
+    if not fast:
+        save("mnist", {**record, **shown_digits(record["runs"])}, fast)
 
 
 def book_of_keypoints(folder: Path, fast: bool) -> None:

@@ -24,6 +24,7 @@ from d2lzh_ext.data import (
     load_data_fashion_mnist,
     load_data_mnist,
     mnist,
+    mnist_digits,
     photograph,
     portrait,
 )

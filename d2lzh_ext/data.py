@@ -119,6 +119,28 @@ def portrait() -> Bytes:
     return _photo("astronaut.png")
 
 
+def mnist_digits(name: str) -> Bytes:
+    """Digits of MNIST's test images that come with the course.
+
+    Args:
+        name: ``"samples"``, the first eight of each digit, from 0 to 9; or
+            ``"mistakes"``, those that chapter 14's best recorded network
+            takes for another digit, by their numbers.
+
+    Returns:
+        Pixels, uint8, (n, 28, 28), from 0 (black) to 255 (white).
+
+    Raises:
+        ValueError: There is no such picture.
+
+    Source: LeCun, Cortes and Burges, CC BY-SA 3.0; see data/photos/README.md.
+    """
+    if name not in ("samples", "mistakes"):
+        raise ValueError(
+            f"mnist_digits has 'samples' and 'mistakes', not {name!r}")
+    return _photo(f"mnist-{name}.png").reshape(-1, 28, 28)
+
+
 def _photo(name: str) -> Bytes:
     pixels = imread(_PHOTOS / name)  # floats from 0 to 1
     return np.asarray(np.round(255 * pixels), dtype=np.uint8)

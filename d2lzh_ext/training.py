@@ -255,7 +255,8 @@ def train_ch5(net: gluon.Block, train_iter: Batches, test_iter: Batches,
               batch_size: int, trainer: gluon.Trainer, ctx: Devices,
               num_epochs: int,
               checkpoint: str | os.PathLike[str] | None = None,
-              compile: bool = True, settings: str | None = None) -> History:
+              compile: bool = True, settings: str | None = None, *,
+              tested: str = "test") -> History:
     """Train a classifier with softmax cross-entropy; test it every epoch.
 
     Prints the book's lines. Unlike the book's version it prepares the next
@@ -281,6 +282,8 @@ def train_ch5(net: gluon.Block, train_iter: Batches, test_iter: Batches,
         settings: Where the rate or other settings of `trainer` are not
             those of the run in `checkpoint`, ``"file"`` takes the file's
             and ``"trainer"`` the trainer's; None refuses to go on.
+        tested: What `test_iter` holds, for the printed lines: "validation"
+            where its images are held out of the training images.
 
     Returns:
         Loss, accuracies, seconds and images a second of every epoch, those
@@ -335,7 +338,7 @@ def train_ch5(net: gluon.Block, train_iter: Batches, test_iter: Batches,
             test_acc = _accuracy(test_iter, forward, devices)
             seconds = time.time() - start
             print(f"epoch {epoch}, loss {train_loss:.4f}, "
-                  f"train acc {train_acc:.3f}, test acc {test_acc:.3f}, "
+                  f"train acc {train_acc:.3f}, {tested} acc {test_acc:.3f}, "
                   f"time {seconds:.1f} sec")
             history.loss.append(train_loss)
             history.train_acc.append(train_acc)

@@ -56,12 +56,12 @@ def classic_net(num_classes: int = 10) -> nn.HybridSequential:
         nn.Dense(num_classes, **own))
     return net
 
-# %% ../../chapters/14-mnist.ipynb #14-mnist-26
+# %% ../../chapters/14-mnist.ipynb #14-mnist-26h
 def he_normal(fan_in: int) -> init.Normal:
     """Normal numbers with the standard deviation sqrt(2 / fan-in)."""
     return init.Normal(math.sqrt(2 / fan_in))
 
-
+# %% ../../chapters/14-mnist.ipynb #14-mnist-26
 def deep_convnet(num_classes: int = 10) -> nn.HybridSequential:
     """DeepConvNet of K. Saitoh, Deep Learning from Scratch, chapter 8.
 

@@ -505,6 +505,14 @@ def test_photographs_are_the_recorded_ones(read, side, digest):
     assert hashlib.sha256(pixels.tobytes()).hexdigest().startswith(digest)
 
 
+def test_digits_of_mnist_that_come_with_the_course():
+    assert data.mnist_digits("samples").shape == (80, 28, 28)
+    drawn = data.mnist_digits("mistakes")
+    assert drawn.dtype == np.uint8 and drawn.any(axis=(1, 2)).all()
+    with pytest.raises(ValueError, match="'samples' and 'mistakes', not 'x'"):
+        data.mnist_digits("x")
+
+
 def test_files_of_photographs_are_the_recorded_ones():
     folder = data._PHOTOS
     sums = dict(line.split()[::-1] for line in

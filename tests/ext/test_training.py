@@ -72,6 +72,14 @@ def test_same_seed_same_lines_as_the_books_loop(capsys, make):
         history.images_per_second, history.seconds))
 
 
+def test_the_lines_say_what_the_images_are_for(capsys):
+    train_iter, test_iter = batches()
+    net = relu_net()
+    d2l.train_ch5(net, train_iter, test_iter, 128, start(net), mx.cpu(), 1,
+                  tested="validation")
+    assert ", validation acc 0." in capsys.readouterr().out
+
+
 def test_a_plain_block_trains_as_well():
     net = nn.Sequential()
     net.add(nn.Dense(10))

@@ -304,6 +304,21 @@ def test_mnist_is_learnt_as_well_as_published() -> None:
     assert median("improved", "valid_acc") > median("published", "valid_acc")
 
 
+def test_the_digits_shown_are_of_the_recorded_runs() -> None:
+    record = records.load("mnist")
+    lists = [run for run in record["runs"] if "mistakes" in run]
+    assert set(record["truth"]) == set().union(
+        *(run["mistakes"] for run in lists))
+    for run in lists:
+        assert len(run["mistakes"]) == round(10_000 * (1 - run["test_acc"]))
+        assert all(record["truth"][number] != digit
+                   for number, digit in run["mistakes"].items())
+    (best,) = (run for run in lists if all(
+        run[key] == value for key, value in record["drawn"].items()))
+    assert len(d2l.mnist_digits("mistakes")) == len(best["mistakes"])
+    assert sum(record["test_images"]) == 10_000
+
+
 @pytest.mark.parametrize("network", records.load("book-runs")["runs"])
 def test_the_book_runs_are_as_published(network: str) -> None:
     entry = records.load("book-runs")["runs"][network]
