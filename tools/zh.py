@@ -33,10 +33,10 @@ ROOT = notebooks.ROOT
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 FORMULA = re.compile(r"\$\$.+?\$\$|\$[^$\n]+\$", re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)*")
+NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)*")
 HEADING = re.compile(r"^(#+) ", re.MULTILINE)
-# CommonMark ends no bold between a punctuation mark and a letter.
-BOLD = re.compile(r"\*\*[^*\n]+[。，、：；！？）」”’》]\*\*(?=\w)")
+# For CommonMark, asterisks between such a mark and a letter are no bold.
+MARKS = "。，、：；！？（）“”‘’《》"
 
 
 def digest(source: str) -> str:
@@ -91,7 +91,19 @@ def differences(english: str, chinese: str) -> list[str]:
         if what in ("code", "formulas", "links"):
             english, chinese = (pattern.sub(" ", text)
                                 for text in (english, chinese))
-    found += [f"a space must follow {bold}" for bold in BOLD.findall(chinese)]
+    return found + not_bold(chinese)
+
+
+def not_bold(text: str) -> list[str]:
+    """Bold text that needs a space before or after it to be bold."""
+    found = []
+    for line in text.splitlines():
+        parts = line.split("**")
+        for before, bold, after in zip(parts[::2], parts[1::2], parts[2::2]):
+            if bold[:1] in MARKS and before[-1:].isalnum():
+                found.append(f"a space must stand before **{bold}**")
+            if bold[-1:] in MARKS and after[:1].isalnum():
+                found.append(f"a space must follow **{bold}**")
     return found
 
 
