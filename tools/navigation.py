@@ -2,13 +2,15 @@
 
 Writes the first and the last cell of every chapter, the first of its
 solutions, the cell that installs the package in Colab, and by
-tools/readme.py the tables of the READMEs. The repository's address stands in
+tools/readme.py the tables of the READMEs. Links stay in their language as
+far as there are chapters in it. The repository's address stands in
 pyproject.toml.
 
 Usage: python tools/navigation.py [ROOT]
 """
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -20,6 +22,10 @@ import readme
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
 TOP, BOTTOM = "navigation-top", "navigation-bottom"
+CHAPTER = {"en": "The chapter", "zh": "本章正文"}
+CONTENTS = {"en": "[Contents]({}README.md#chapters)",
+            "zh": "[目录]({}README.zh-CN.md#章节)"}
+OTHER = {"en": "中文", "zh": "English"}  # the edition in the other language
 
 
 def repository(root: Path) -> str:
@@ -78,34 +84,56 @@ def _set_colab(notebook: Any, where: str) -> None:
         metadata={"tags": ["skip-execution", "nbval-skip"]}))
 
 
+def link(text: str, target: Path, page: Path) -> str:
+    return f"[{text}]({Path(os.path.relpath(target, page.parent)).as_posix()})"
+
+
+def _editions(path: Path, folder: Path) -> dict[str, Path]:
+    """The languages in which a notebook is there."""
+    both = {"en": path, "zh": notebooks.in_chinese(path, folder)}
+    return {language: page for language, page in both.items()
+            if page.exists()}
+
+
+def _line(path: Path, language: str, folder: Path) -> str:
+    """Links of a notebook to its neighbours, the contents, and itself."""
+    editions, paths = _editions(path, folder), notebooks.chapters(folder)
+    page = editions[language]
+
+    def to(other: Path, text: str) -> str:
+        there = _editions(other, folder)
+        return link(text, there.get(language, other), page)
+
+    up = "../" * (len(page.parent.relative_to(folder).parts) + 1)
+    links = [CONTENTS[language].format(up)]
+    if path not in paths:
+        links.insert(0, to(folder / path.name, f"← {CHAPTER[language]}"))
+    else:
+        place = paths.index(path)
+        if place > 0:
+            other = paths[place - 1]
+            links.insert(0, to(other, f"← {readme.heading(other, language)}"))
+        if place + 1 < len(paths):
+            other = paths[place + 1]
+            links.append(to(other, f"{readme.heading(other, language)} →"))
+    links += [link(OTHER[language], other, page)
+              for other in editions.values() if other != page]
+    return " · ".join(links)
+
+
 def write(root: Path) -> None:
     """Bring all generated cells and the READMEs' tables up to date."""
     folder, where = root / "chapters", repository(root)
-    paths = notebooks.chapters(folder)
-    headings = {path: readme.title(notebooks.read(path)) for path in paths}
-    for before, path, after in zip([None, *paths], paths,
-                                   [*paths[1:], None]):
-        links = ["[Contents](../README.md#chapters)"]
-        if before:
-            links.insert(0, f"[← {readme.number(before)} {headings[before]}]"
-                         f"({before.name})")
-        if after:
-            links.append(f"[{readme.number(after)} {headings[after]} →]"
-                         f"({after.name})")
-        line = " · ".join(links)
-        notebook = notebooks.read(path)
-        _set_text(notebook, 0, TOP, f"{line}\n\n"
-                  + badges(where, f"chapters/{path.name}"))
-        _set_colab(notebook, where)
-        _set_text(notebook, None, BOTTOM, line)
-        notebooks.write(notebook, path)
-    for path in notebooks.chapters(folder / "solutions"):
-        notebook = notebooks.read(path)
-        _set_text(notebook, 0, TOP, f"[← The chapter](../{path.name}) · "
-                  "[Contents](../../README.md#chapters)\n\n"
-                  + badges(where, f"chapters/solutions/{path.name}"))
-        _set_colab(notebook, where)
-        notebooks.write(notebook, path)
+    for path in notebooks.with_solutions(folder):
+        for language, page in _editions(path, folder).items():
+            line = _line(path, language, folder)
+            notebook = notebooks.read(page)
+            _set_text(notebook, 0, TOP, f"{line}\n\n" + badges(
+                where, page.relative_to(root).as_posix()))
+            _set_colab(notebook, where)
+            if path.parent == folder:
+                _set_text(notebook, None, BOTTOM, line)
+            notebooks.write(notebook, page)
     readme.write(root)
 
 

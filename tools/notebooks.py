@@ -36,6 +36,11 @@ def with_solutions(folder: Path = CHAPTERS) -> list[Path]:
     return chapters(folder) + chapters(folder / "solutions")
 
 
+def in_chinese(path: Path, folder: Path = CHAPTERS) -> Path:
+    """Where a notebook's Chinese edition is, if there is one."""
+    return folder / "zh" / path.relative_to(folder)
+
+
 def read(path: Path) -> Any:
     return nbformat.read(path, as_version=4)
 

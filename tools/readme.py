@@ -74,6 +74,13 @@ def number(path: Path) -> int:
     return int(path.stem.split("-")[0])
 
 
+def heading(path: Path, language: str) -> str:
+    """Number and title of a chapter; English as in its first heading."""
+    notebook = notebooks.read(path)
+    own = notebook.metadata["d2lzh"].get("title", {})
+    return f"{number(path)} {own.get(language) or title(notebook)}"
+
+
 def record(root: Path, name: str) -> Any:
     path = root / "data" / "results" / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8"))
@@ -87,16 +94,17 @@ def chapters(root: Path, language: str) -> str:
     """Each chapter in a line: where it is, what it is about and costs."""
     lines = _head(CHAPTERS[language])
     measured = record(root, "chapters")["chapters"]
-    for path in notebooks.chapters(root / "chapters"):
-        notebook = notebooks.read(path)
-        own = notebook.metadata["d2lzh"]
-        heading = own["title"].get(language, title(notebook))
+    folder = root / "chapters"
+    for path in notebooks.chapters(folder):
+        own = notebooks.read(path).metadata["d2lzh"]
         cost = measured.get(path.stem)
+        chinese = notebooks.in_chinese(path, folder)
+        where = "chapters" + "/zh" * (language == "zh" and chinese.exists())
         lines.append(" | ".join([
-            f"| [{number(path)} {heading}](chapters/{path.name})",
+            f"| [{heading(path, language)}]({where}/{path.name})",
             f"5.{number(path)}" if number(path) <= 12 else "–",
             own["about"][language],
-            f"[{SOLUTIONS[language]}](chapters/solutions/{path.name})",
+            f"[{SOLUTIONS[language]}]({where}/solutions/{path.name})",
             f"{cost['seconds']:.0f}{SPACE}s" if cost else "–",
             f"{cost['peak_mib']:.0f}{SPACE}MiB" if cost else "–"]) + " |")
     return "\n".join(lines)

@@ -16,6 +16,7 @@ a notebook that has not begun it begins it.
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import re
 import sys
@@ -27,6 +28,7 @@ from typing import Any
 import nbformat
 import notebooks
 import pages
+import reading
 
 ROOT = notebooks.ROOT
 # What must be the same in both languages, wherever it stands in the cell.
@@ -37,6 +39,7 @@ NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)*")
 HEADING = re.compile(r"^(#+) ", re.MULTILINE)
 # For CommonMark, asterisks between such a mark and a letter are no bold.
 MARKS = "。，、：；！？（）“”‘’《》"
+REFERENCES = re.compile(r"^## References$.*", re.MULTILINE | re.DOTALL)
 
 
 def digest(source: str) -> str:
@@ -107,6 +110,30 @@ def not_bold(text: str) -> list[str]:
     return found
 
 
+@functools.cache
+def glossary() -> dict[str, str]:
+    """The Chinese of each English term; terms within others come last."""
+    rows = reading.table(reading.DOCS / "glossary.md")
+    return {row[0]: row[1].rstrip("*")
+            for row in sorted(rows, key=lambda row: -len(row[0]))}
+
+
+def other_terms(english: str, chinese: str) -> list[str]:
+    """Terms of the glossary that a cell has in English, not in Chinese.
+
+    What is quoted does not count: code, links and the titles of papers.
+    """
+    for quoted in (REFERENCES, CODE, LINK):
+        english = quoted.sub(" ", english)
+    found = []
+    for term, translation in glossary().items():
+        english, times = re.subn(rf"\b{term}(?:s|es)?\b", " ", english,
+                                 flags=re.IGNORECASE)
+        if times and translation not in chinese:
+            found.append(f"{term} is {translation}")
+    return found
+
+
 def complaints(name: str, root: Path = ROOT) -> Iterator[str]:
     """What is wrong with a Chinese notebook; nothing if all is well."""
     english, chinese = (notebooks.read(path) for path in pair(name, root))
@@ -120,7 +147,8 @@ def complaints(name: str, root: Path = ROOT) -> Iterator[str]:
         elif made_of != digest(texts.get(cell.id, "")):
             yield f"{name}, {cell.id}: the English text has changed"
         else:
-            for what in differences(texts[cell.id], cell.source):
+            texts_of = texts[cell.id], cell.source
+            for what in differences(*texts_of) + other_terms(*texts_of):
                 yield f"{name}, {cell.id}: {what}"
 
 

@@ -12,7 +12,8 @@ import notebooks
 import readme
 from interpreter import ROOT
 
-NOTEBOOKS = notebooks.with_solutions()
+NOTEBOOKS = [*notebooks.with_solutions(),
+             *notebooks.with_solutions(notebooks.CHAPTERS / "zh")]
 WRITTEN = [Path("docs", "images", "filters.png"),
            *(Path(name) for name in readme.FILES.values()),
            *(path.relative_to(ROOT) for path in NOTEBOOKS)]
@@ -31,7 +32,8 @@ def test_a_copy_comes_back_as_it_is_without_its_links_too(
         for path in WRITTEN:
             assert (tmp_path / path).read_bytes() == (
                 ROOT / path).read_bytes(), f"{path}: run `make navigation`"
-        for path in (tmp_path / "chapters").glob("*.ipynb"):
+        folder = tmp_path / "chapters"
+        for path in [*folder.glob("*.ipynb"), *folder.glob("zh/*.ipynb")]:
             notebook = nbformat.read(path, as_version=4)
             del notebook.cells[-1]
             nbformat.write(notebook, path)
