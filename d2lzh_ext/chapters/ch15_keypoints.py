@@ -235,7 +235,10 @@ def target_maps(keypoints: nd.NDArray, cells: int = 24) -> nd.NDArray:
 
 def heat_map_loss(scores: nd.NDArray, keypoints: nd.NDArray,
                   mask: nd.NDArray) -> nd.NDArray:
-    """Cross-entropy (n,) of the cells, a mean over the marked points."""
+    """Cross-entropy (n,) of the cells, a mean over all 15 points.
+
+    A point that is not marked counts as 0.
+    """
     targets = target_maps(keypoints, scores.shape[-1])
     log = nd.log_softmax(scores.reshape((0, 0, -1)))
     seen = mask.reshape((0, -1, 2)).min(axis=2)

@@ -186,7 +186,7 @@ def show_faces(images: Floats, keypoints: Floats,
 
 
 def show_heat_maps(image: Floats, maps: Floats, titles: Sequence[str],
-                   columns: int = 5) -> None:
+                   columns: int = 5, points: Floats | None = None) -> None:
     """Draw heat maps over the face that they belong to, in yellow.
 
     Args:
@@ -195,22 +195,29 @@ def show_heat_maps(image: Floats, maps: Floats, titles: Sequence[str],
             value of each covers the face, and 0 leaves it as it is.
         titles: One above each map.
         columns: Maps in a row.
+        points: (n, 2), scaled; a blue dot on each map. NaN is not drawn.
 
     Raises:
-        ValueError: There is no map, or not as many titles as maps.
+        ValueError: There is no map, or not as many titles or points as
+            maps.
     """
     n = len(maps)
     if n == 0 or len(titles) != n:
         raise ValueError(f"{n} maps and {len(titles)} titles")
+    if points is not None and points.shape != (n, 2):
+        raise ValueError(f"{n} maps and points of the shape {points.shape}")
     lines = max(title.count("\n") + 1 for title in titles)
-    for place, weights, title in zip(
+    for i, (place, weights, title) in enumerate(zip(
             _panels(n, columns, _WIDTH / columns, 0.25 * lines), maps,
-            titles):
+            titles)):
         _show(place, image[0])
         place.imshow(weights, cmap="autumn", vmin=-1, vmax=0,
                      alpha=weights / max(weights.max(), 1e-9),
                      extent=(-0.5, SIDE - 0.5, SIDE - 0.5, -0.5),
                      interpolation="nearest")
+        if points is not None:
+            place.plot(*to_pixels(points[i]), "o", color="blue",
+                       markersize=3.5)
         place.set_title(title, fontsize=_TEXT)
 
 

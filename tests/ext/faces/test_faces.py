@@ -379,6 +379,13 @@ def test_show_heat_maps(few):
     plt.close()
     with pytest.raises(ValueError, match="1 maps and 2 titles"):
         keypoints.show_heat_maps(few[0][0], np.zeros((1, 24, 24)), ["a", "b"])
+    keypoints.show_heat_maps(few[0][0], np.zeros((1, 24, 24)), ["a"],
+                             points=np.zeros((1, 2)))
+    assert plt.gca().lines[0].get_xydata().tolist() == [[48, 48]]
+    plt.close()
+    with pytest.raises(ValueError, match=r"1 maps and points .*\(2, 2\)"):
+        keypoints.show_heat_maps(few[0][0], np.zeros((1, 24, 24)), ["a"],
+                                 points=np.zeros((2, 2)))
 
 
 def test_normalised_errors_are_shares_of_the_distance_of_the_eyes():
