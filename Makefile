@@ -13,11 +13,15 @@ export JUPYTER_PREFER_ENV_PATH := 1
 compile = $(python) -m uv pip compile --quiet --universal \
 	--python-version 3.9 --no-annotate --custom-compile-command "make pins" \
 	$(if $(UPGRADE),--upgrade) --extra notebooks --group build pyproject.toml
+# The site has an environment of its own, without the course.
+compile-site = $(python) -m uv pip compile --quiet --universal \
+	--python-version 3.11 --no-annotate --custom-compile-command "make pins" \
+	$(if $(UPGRADE),--upgrade) --group pyproject.toml:site
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lab outputs export navigation docs torch bench matrix \
-	projects experiment seeds book speed measured reading pins clean setup \
-	setup-test
+	projects experiment seeds book speed measured reading site site-open epub \
+	pins clean setup setup-test setup-site
 
 help:  ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -33,7 +37,8 @@ test: export D2LZH_PROGRESS := 0
 test: setup-test  ## what CI runs: style, types, tests, every chapter; FAST=1
 	$(python) -m ruff check .
 	$(python) -m mypy
-	$(python) -m mypy --allow-untyped-calls tools noxfile.py
+	$(python) -m mypy --allow-untyped-calls tools noxfile.py \
+		site/conf.py site/extensions
 	$(python) -m pytest -n auto --nbval --nbval-current-env \
 		--nbval-sanitize-with tests/nbval.cfg $(if $(FAST),-m "not slow") \
 		tests $(if $(FAST),chapters/0[1-5]-*.ipynb,chapters)
@@ -86,14 +91,24 @@ measured: setup-test  ## outputs of all chapters, with their time and memory
 reading: setup  ## how the chapters read, counted; CHAPTER=05 names places
 	@$(python) tools/reading.py $(CHAPTER)
 
+site: setup-site  ## the course as pages in two languages, in build/site
+	@.venv-site/bin/python tools/website.py
+
+site-open: site  ## the same, shown to a browser of this machine
+	@.venv-site/bin/python tools/website.py serve
+
+epub: setup-site  ## the course as two books for readers: build/*.epub
+	@.venv-site/bin/python tools/website.py epub
+
 pins: setup  ## requirements*.txt from pyproject.toml; UPGRADE=1 for newest
 	$(python) -m pip install --quiet uv
 	$(compile) --output-file requirements.txt
 	$(compile) --extra test --constraint requirements.txt \
 		--output-file requirements-test.txt
+	$(compile-site) --output-file requirements-site.txt
 
 clean:  ## remove .venv and all that the other targets made
-	rm -rf .venv .nox output build dist *.egg-info
+	rm -rf .venv .venv-site .nox output build dist *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .grimp_cache \
 		.import_linter_cache
 	find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune \
@@ -104,3 +119,6 @@ setup:  ## make or repair .venv, for running the chapters
 
 setup-test:  ## the same, with the tools of `make test`
 	@sh tools/setup.sh test
+
+setup-site:  ## make or repair .venv-site, for building the site
+	@sh tools/setup.sh site

@@ -1,6 +1,6 @@
 """What needs an environment of its own.
 
-`make test` runs the first three sessions, `make matrix` and `make projects`
+`make test` runs the first four sessions, `make matrix` and `make projects`
 those after them.
 """
 from __future__ import annotations
@@ -140,6 +140,24 @@ def colab(session: nox.Session) -> None:
         session.run("python", "-I", f"{root}/tests/house/alone.py")
     session.run(*remove, silent=True)
     session.run("python", "tests/house/colab.py", root)
+
+
+@nox.session(venv_backend="none")
+def site(session: nox.Session) -> None:
+    """Build the site in .venv-site, and try it in a browser."""
+    # $PYTHON chooses the interpreter of .venv, which may be too old here.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHON"}
+    if subprocess.run(["sh", "tools/setup.sh", "site-test"], check=False,
+                      env=environment).returncode:
+        reason = "not possible here; the reason is above"
+        if os.environ.get("CI"):
+            session.error(reason)
+        session.skip(reason)
+    python = ".venv-site/bin/python"
+    session.run(python, "tools/website.py")
+    session.run(python, "tools/website.py", "epub")
+    session.run(python, "-m", "pytest", "-c", "tests/site/pytest.ini",
+                "tests/site", *session.posargs)
 
 
 @nox.session(python=_pythons[MAIN] or False, default=False)

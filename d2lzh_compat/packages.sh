@@ -5,7 +5,8 @@
 #
 # WHAT is libgomp.so.1, libquadmath.so.0, venvX.Y (the modules by which
 # Python X.Y makes virtual environments), python (one that the course runs
-# on, with venv) or make. Where no line is known, prints none and fails.
+# on, with venv), make or chromium (a browser, for the tests of the site).
+# Where no line is known, prints none and fails.
 
 # The first of these is the system's own.
 manager=""
@@ -51,6 +52,14 @@ apt_python() {
 package() {  # package WHAT
     case "$manager $1" in
     *" make") echo make ;;
+    # Ubuntu's package of this name fetches a snap.
+    "apt-get chromium")
+        case $system in
+        *"ID=ubuntu"*) echo chromium-browser ;;
+        *) echo chromium ;;
+        esac
+        ;;
+    *" chromium") echo chromium ;;
     "apt-get libgomp.so.1" | "zypper libgomp.so.1") echo libgomp1 ;;
     "apt-get libquadmath.so.0" | "zypper libquadmath.so.0")
         echo libquadmath0

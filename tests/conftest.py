@@ -9,6 +9,9 @@ import pytest
 
 import d2lzh_ext  # noqa: F401  (first: it makes `import mxnet` work)
 
+# It needs another environment and a browser: see noxfile.py.
+collect_ignore = ["site"]
+
 # Not MPLBACKEND: the chapters' kernels would inherit it, and draw nothing.
 matplotlib.use("Agg")
 

@@ -3,19 +3,26 @@
 # environments, and is of one of the versions given:
 #
 #     tools/find-python.sh [VERSION...]      for example 3.11 3.12
+#     tools/find-python.sh 3.11+             or later, as the site needs
 #
 # Looks at $PYTHON (and then at nothing else), at every folder of PATH, and
 # then at the versions of pyenv. The order of the versions is the order of
 # preference; without any, 3.9 and all later ones will do. Where none is
-# found, says what was and why it was refused, and fails; if no version was
-# given, prints what d2lzh_compat/packages.sh should install: venvX.Y or python.
+# found, says what was and why it was refused, and fails; if any from one on
+# would do, prints what d2lzh_compat/packages.sh should install: venvX.Y or python.
 
 words="$*"
 later='3.[1-9][0-9]'
-if [ $# = 0 ]; then
+case $words in
+"")
     words="3.9 or later"
     set -- 3.11 3.12 3.13 3.14 3.10 3.9 3.15 "$later"
-fi
+    ;;
+3.11+)
+    words="3.11 or later"
+    set -- 3.11 3.12 3.13 3.14 3.15 "$later"
+    ;;
+esac
 wanted="$*"
 refused=""
 seen=" "

@@ -1,18 +1,32 @@
 #!/bin/sh
-# Make or repair the virtual environment .venv:
+# Make or repair the virtual environment .venv, or .venv-site:
 #
-#     tools/setup.sh         what `make run` needs
-#     tools/setup.sh test    what `make test` needs, too
+#     tools/setup.sh              what `make run` needs
+#     tools/setup.sh test         what `make test` needs, too
+#     tools/setup.sh site         what `make site` needs, without MXNet
+#     tools/setup.sh site-test    and a browser to try the site in
 #
-# Does nothing where .venv is up to date. $PYTHON chooses the interpreter.
+# Does nothing where that is up to date. $PYTHON chooses the interpreter.
 # What the system lacks is found out first, all of it: root on a system with
 # apt-get gets it installed, anyone else is given the line that does it.
 set -eu
 
 cd "$(dirname "$0")/.."
-requirements=requirements.txt
-[ "${1:-}" != test ] || requirements=requirements-test.txt
+what=${1:-}
 venv=.venv
+pythons=""  # all that tools/find-python.sh knows
+case $what in
+site*)
+    requirements=requirements-site.txt
+    made_of="$requirements site/package.json"
+    venv=.venv-site
+    pythons=3.11+
+    ;;
+*)
+    requirements=requirements${what:+-$what}.txt
+    made_of="$requirements pyproject.toml"
+    ;;
+esac
 system=$(uname -s)
 machine=$(uname -m)
 
@@ -65,8 +79,19 @@ made() {  # what .venv records: where it is, and what it was made from
     printf '%s\n%s' "$(pwd -P)" "$1"
 }
 
-# missing_libraries PYTHON: those that MXNet needs and the system lacks.
-missing_libraries() {
+# lacking PYTHON: what else is needed and the system lacks: the libraries of
+# MXNet, or a browser.
+lacking() {
+    case "$what $system $machine" in
+    site-test*)
+        for name in chromium chromium-browser google-chrome; do
+            ! command -v $name >/dev/null 2>&1 || return 0
+        done
+        echo chromium
+        return 0
+        ;;
+    site*) return 0 ;;
+    esac
     case "$system $machine" in
     "Linux x86_64") libraries="libgomp.so.1 libquadmath.so.0" ;;
     Linux*) libraries=libgomp.so.1 ;;
@@ -97,16 +122,17 @@ look() {
     if [ -z "${PYTHON:-}" ] && keeps "$recorded"; then
         python=$recorded
     elif [ -z "${PYTHON:-}" ] && [ -n "$recorded" ] &&
-        python=$(PYTHON=$recorded sh tools/find-python.sh 2>/dev/null); then
+        python=$(PYTHON=$recorded sh tools/find-python.sh $pythons \
+            2>/dev/null); then
         keep=""
-    elif python=$(sh tools/find-python.sh); then
+    elif python=$(sh tools/find-python.sh $pythons); then
         keeps "$python" || keep=""
     else
         missing=$python
         python=""
         [ -n "$missing" ] || exit 1  # $PYTHON is none; that was said
     fi
-    missing=$(echo $missing $(missing_libraries "${python:-none}"))
+    missing=$(echo $missing $(lacking "${python:-none}"))
 }
 
 # Install what is missing, or say how, and stop.
@@ -136,27 +162,33 @@ environment.yml." \
         "then run make again."
 }
 
-# install WHAT PIP-ARGUMENT...
+# install WHAT COMMAND...
 install() {
     echo "$1"
     shift
     log=$venv/pip.log
-    # --no-deps: the pins are complete, and MXNet's metadata refuses the
-    # NumPy of Python 3.13, with which d2lzh_ext makes it work.
-    if "$venv/bin/python" -m pip install --quiet --no-deps "$@" \
-        >"$log" 2>&1; then
+    if "$@" >"$log" 2>&1; then
         return 0
     fi
     tail -n 15 "$log" >&2
     if grep -qi -e NewConnection -e NameResolution -e ConnectTimeout \
-        -e 'timed out' -e unreachable -e ProxyError -e SSLError "$log"; then
+        -e 'timed out' -e unreachable -e ProxyError -e SSLError \
+        -e ENOTFOUND -e EAI_AGAIN "$log"; then
         fail "" "The packages could not be downloaded: is there a network?" \
             "Run make again once there is; downloads so far are kept."
     fi
-    fail "" "The installation failed; what pip said is above and in $log."
+    fail "" "The installation failed; what was said is above and in $log."
 }
 
-check_platform
+# --no-deps: the pins are complete, and MXNet's metadata refuses the NumPy of
+# Python 3.13, with which d2lzh_ext makes it work.
+pip() {  # pip WHAT ARGUMENT...
+    said=$1
+    shift
+    install "$said" $venv/bin/python -m pip install --quiet --no-deps "$@"
+}
+
+[ $venv != .venv ] || check_platform
 check_writable
 look
 if [ -n "$missing" ]; then
@@ -178,14 +210,22 @@ fi
 
 # Packages: again only where what they come from has changed.
 stamp=$venv/.installed-$requirements
-if ! cat $requirements pyproject.toml | cmp -s - "$stamp"; then
+if ! cat $made_of | cmp -s - "$stamp"; then
     touch $venv/.installing
     count=$(grep -c '^[a-z]' $requirements)
-    install "Installing up to $count packages from $requirements: \
+    pip "Installing up to $count packages from $requirements: \
 one to five minutes" -r $requirements
-    # With the hatchling just installed: no download, no network.
-    install "Installing d2lzh_ext from this folder" \
-        --no-build-isolation -e .
+    if [ $venv = .venv ]; then
+        # With the hatchling just installed: no download, no network.
+        pip "Installing d2lzh_ext from this folder" \
+            --no-build-isolation -e .
+    else
+        # By the npm among the packages; site/package.json says what for.
+        cp site/package.json $venv/package.json
+        install "Installing MathJax and axe-core" $venv/bin/npm install \
+            --prefix $venv --no-package-lock --ignore-scripts --no-audit \
+            --no-fund
+    fi
     rm $venv/.installing
-    cat $requirements pyproject.toml >"$stamp"
+    cat $made_of >"$stamp"
 fi

@@ -119,14 +119,32 @@ def test_pins_of_run_are_among_those_of_test(python: str) -> None:
             _versions(test[name], python)), name
 
 
-@pytest.mark.parametrize("name",
-                         ["requirements.txt", "requirements-test.txt"])
+@pytest.mark.parametrize("name", [
+    "requirements.txt", "requirements-test.txt", "requirements-site.txt"])
 def test_requirements_hold_pins_and_nothing_else(name: str) -> None:
     """No option, no address, no hash; nothing that only measures."""
     for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
         assert re.fullmatch(
             r"#.*|[a-z0-9-]+==[a-z0-9.]+( ; [a-z0-9_.'=<>!*() A-Z]+)?", line)
     assert "torch" not in _pins(name)
+
+
+SITE_PYTHONS = PYTHONS[PYTHONS.index("3.11"):]
+
+
+@pytest.mark.parametrize("python", SITE_PYTHONS)
+def test_what_the_site_needs_is_pinned(python: str) -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(
+        encoding="utf-8"))["dependency-groups"]
+    pins = _pins("requirements-site.txt")
+    for dependency in map(Requirement, groups["site"]):
+        (pin,) = _versions(pins[dependency.name], python)
+        assert pin.startswith("==")
+        assert dependency.specifier.contains(pin[2:]), dependency
+    assert "mxnet" not in pins
+    npm = json.loads((ROOT / "site" / "package.json").read_text("utf-8"))
+    assert all(re.fullmatch(r"[0-9.]+", version)
+               for version in npm["dependencies"].values())
 
 
 def test_makefile_installs_the_torch_of_pyproject() -> None:

@@ -32,6 +32,8 @@ case "$*" in
 *platform*) echo VERSION ;;
 "-m venv "*)
     mkdir -p "$3/bin"
+    printf '#!/bin/sh\necho npm >>"%s"\n' LOG >"$3/bin/npm"
+    chmod +x "$3/bin/npm"
     echo venv >>LOG
     die venv
     cp "$0" "$3/bin/python"
@@ -63,7 +65,8 @@ class System:
             assert found, tool
             (self.bin / tool).symlink_to(found)
         for name in ("tools/setup.sh", "tools/find-python.sh", PACKAGES,
-                     "requirements.txt", "pyproject.toml"):
+                     "requirements.txt", "pyproject.toml",
+                     "requirements-site.txt", "site/package.json"):
             path = self.course / name
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, path)
@@ -393,6 +396,39 @@ def test_interrupted_installation_is_taken_up(
     result = system.run("tools/setup.sh")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     assert not system.steps()
+
+
+def test_the_site_has_an_environment_of_its_own(system: System) -> None:
+    """Without the libraries of MXNet, and on a later Python."""
+    system.python("python3", "3.10.9")
+    _apt(system, "3.10.9")
+    system.program("uname", "echo Windows")
+    result = system.run("tools/setup.sh", "site")
+    assert result.returncode == 1 and not system.steps()
+    assert "Python 3.10.9, not 3.11 or later" in result.stderr
+    system.python("python3", "3.14.2")
+    for _ in range(2):
+        result = system.run("tools/setup.sh", "site")
+        assert result.returncode == 0, result.stderr
+    assert system.steps() == ["venv", "packages", "npm"]
+    assert not (system.course / ".venv").exists()
+    (system.course / "site" / "package.json").write_text("{}", "utf-8")
+    system.run("tools/setup.sh", "site")
+    assert system.steps() == ["packages", "npm"]
+
+
+@pytest.mark.parametrize("release, package", [
+    ("ID=debian", "chromium"), ("ID=ubuntu", "chromium-browser")])
+def test_its_tests_need_a_browser(
+        system: System, release: str, package: str) -> None:
+    system.python("python3", "3.12.3")
+    _apt(system, "3.12.3")
+    system.release(release)
+    system.user(1000)
+    result = system.run("tools/setup.sh", "site-test")
+    assert f"\n    {APT} {package}\n" in result.stderr
+    system.program("google-chrome", "")
+    assert system.run("tools/setup.sh", "site-test").returncode == 0
 
 
 def test_moved_course_keeps_its_python(system: System) -> None:
