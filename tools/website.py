@@ -8,12 +8,14 @@ alternative text, and the cells that only serve notebooks are tagged
 remove-cell. English stands at the root of build/site, Chinese below zh/; what
 is not translated is English there, too.
 
-Usage: python tools/website.py          build/site, and nothing if it is new
+Usage: python tools/website.py          build/site
        python tools/website.py epub     build/course-en.epub and -zh.epub
        python tools/website.py serve    on this machine only
 """
 from __future__ import annotations
 
+import contextlib
+import functools
 import html
 import json
 import os
@@ -23,6 +25,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -439,10 +442,16 @@ def epub() -> None:
 
 def serve() -> None:
     """Show the site to a browser of this machine, and to no other."""
-    print(f"http://127.0.0.1:{PORT}/ (end with Ctrl-C)")
-    subprocess.run([sys.executable, "-m", "http.server", str(PORT), "--bind",
-                    "127.0.0.1", "--directory", str(BUILD / "site")],
-                   check=False)
+    handler = functools.partial(SimpleHTTPRequestHandler,
+                                directory=str(BUILD / "site"))
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", PORT), handler)
+    except OSError:  # the port is in use
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    with server, contextlib.suppress(KeyboardInterrupt):
+        print(f"http://127.0.0.1:{server.server_port}/ (end with Ctrl-C)",
+              flush=True)
+        server.serve_forever()
 
 
 if __name__ == "__main__":
