@@ -86,13 +86,14 @@ def record(root: Path, name: str) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _head(words: str) -> list[str]:
+def head(words: str) -> list[str]:
+    """The first two lines of a table, of the first."""
     return [words, "|---" * (words.count("|") - 1) + "|"]
 
 
 def chapters(root: Path, language: str) -> str:
     """Each chapter in a line: where it is, what it is about and costs."""
-    lines = _head(CHAPTERS[language])
+    lines = head(CHAPTERS[language])
     measured = record(root, "chapters")["chapters"]
     folder = root / "chapters"
     for path in notebooks.chapters(folder):
@@ -136,7 +137,7 @@ def results(root: Path, language: str) -> str:
     """Size, accuracy and speed of every network."""
     from d2lzh_ext import layers, models  # takes a second: MXNet
 
-    lines = _head(RESULTS[language])
+    lines = head(RESULTS[language])
     trained = record(root, "quick-seeds")["networks"]
     timed = record(root, "training")
     for name, entry in trained.items():

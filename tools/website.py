@@ -202,9 +202,7 @@ def notebook_page(path: Path, name: str, language: str, links: Links) -> Any:
 
 def title(name: str, language: str, root: Path = ROOT) -> str:
     """A chapter's title with its number, translated or not."""
-    notebook = notebooks.read(root / "chapters" / f"{name}.ipynb")
-    own = notebook.metadata["d2lzh"]["title"]
-    return f"{int(name[:2])} {own.get(language, readme.title(notebook))}"
+    return readme.heading(root / "chapters" / f"{name}.ipynb", language)
 
 
 def href(name: str, language: str, root: Path = ROOT) -> tuple[str, bool]:
@@ -279,7 +277,7 @@ def _uses(notebook: Any, root: Path) -> list[int]:
 def costs(language: str, root: Path = ROOT) -> str:
     """What a teacher asks of a chapter: time, memory, exercises, needs."""
     own = sources(language, root)
-    lines = readme._head(WORDS[language]["costs"])
+    lines = readme.head(WORDS[language]["costs"])
     measured = readme.record(root, "chapters")["chapters"]
     for path in notebooks.chapters(root / "chapters"):
         name, notebook = path.stem, notebooks.read(path)

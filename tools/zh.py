@@ -56,7 +56,8 @@ def begun(root: Path = ROOT) -> list[str]:
 def pair(name: str, root: Path = ROOT) -> tuple[Path, Path]:
     """The paths of a notebook, English and Chinese."""
     folder = root / "chapters"
-    return folder / f"{name}.ipynb", folder / "zh" / f"{name}.ipynb"
+    path = folder / f"{name}.ipynb"
+    return path, notebooks.in_chinese(path, folder)
 
 
 def is_text(cell: Any) -> bool:
