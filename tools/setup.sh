@@ -171,6 +171,12 @@ install() {
         return 0
     fi
     tail -n 15 "$log" >&2
+    if grep -qi -e 'No space left' -e 'quota exceeded' -e ENOSPC "$log"; then
+        df -h . "${TMPDIR:-/tmp}" >&2 || true
+        fail "" "The disk is full: above, the room for packages and for \
+temporary files." "README.md says how much is needed. Make room, and run \
+make again."
+    fi
     if grep -qi -e NewConnection -e NameResolution -e ConnectTimeout \
         -e 'timed out' -e unreachable -e ProxyError -e SSLError \
         -e ENOTFOUND -e EAI_AGAIN "$log"; then

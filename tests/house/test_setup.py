@@ -23,7 +23,7 @@ UNAME = "case $1 in -s) echo Linux ;; *) echo {} ;; esac"
 APT = "apt-get update && apt-get install -y"
 # A Python as far as the scripts ask; LOG has what it was told to make, and
 # HIDDEN the libraries that it does not find. $DIE names the step in which it
-# kills the script that called it.
+# kills the script that called it, and $SAYS what pip says when it fails.
 PYTHON = """#!/bin/sh
 die() { [ "$DIE" != "$1" ] || { kill -KILL $PPID; exit 1; }; }
 case "$*" in
@@ -41,6 +41,7 @@ case "$*" in
 *" -r "*)
     echo packages >>LOG
     die packages
+    [ -z "$SAYS" ] || { echo "$SAYS"; exit 1; }
     ;;
 *" -e "*)
     die between
@@ -396,6 +397,25 @@ def test_interrupted_installation_is_taken_up(
     result = system.run("tools/setup.sh")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     assert not system.steps()
+
+
+@pytest.mark.parametrize("says, told", [
+    ("OSError: [Errno 28] No space left on device", "The disk is full"),
+    ("[Errno 122] Disk quota exceeded", "The disk is full"),
+    ("NewConnectionError: [Errno 101]", "is there a network?"),
+    ("hash mismatch", "what was said is above")])
+def test_what_pip_says_is_shown_with_what_to_do(
+        system: System, says: str, told: str) -> None:
+    system.python("python3.11", "3.11.7")
+    system.program("df", "echo Filesystem Size")
+    result = system.run("tools/setup.sh", SAYS=says)
+    assert result.returncode == 1
+    assert says in result.stderr
+    assert told in result.stderr
+    assert ("Filesystem" in result.stderr) == ("full" in told)
+    system.steps()
+    assert system.run("tools/setup.sh").returncode == 0
+    assert system.steps() == ["venv", "packages", "course"]
 
 
 def test_the_site_has_an_environment_of_its_own(system: System) -> None:
