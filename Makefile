@@ -20,7 +20,7 @@ compile-site = $(python) -m uv pip compile --quiet --universal \
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lab outputs export navigation docs torch bench matrix \
-	projects experiment seeds book speed measured reading site site-open epub \
+	projects experiment seeds book speed measured reading site site-open \
 	pins clean setup setup-test setup-site
 
 help:  ## this list
@@ -91,14 +91,11 @@ measured: setup-test  ## outputs of all chapters, with their time and memory
 reading: setup  ## how the chapters read, counted; CHAPTER=05 names places
 	@$(python) tools/reading.py $(CHAPTER)
 
-site: setup-site  ## the course as pages in two languages, in build/site
+site: setup-site  ## the course as pages and EPUBs, two languages: build/site
 	@.venv-site/bin/python tools/website.py
 
 site-open: site  ## the same, shown to a browser of this machine
 	@.venv-site/bin/python tools/website.py serve
-
-epub: setup-site  ## the course as two books for readers: build/*.epub
-	@.venv-site/bin/python tools/website.py epub
 
 pins: setup  ## requirements*.txt from pyproject.toml; UPGRADE=1 for newest
 	$(python) -m pip install --quiet uv

@@ -155,7 +155,6 @@ def site(session: nox.Session) -> None:
         session.skip(reason)
     python = ".venv-site/bin/python"
     session.run(python, "tools/website.py")
-    session.run(python, "tools/website.py", "epub")
     session.run(python, "-m", "pytest", "-c", "tests/site/pytest.ini",
                 "tests/site", *session.posargs)
 

@@ -6,10 +6,10 @@ of the package, read from its docstrings without importing it. In the copies,
 links lead to pages of the site or to the repository, figures have an
 alternative text, and the cells that only serve notebooks are tagged
 remove-cell. English stands at the root of build/site, Chinese below zh/; what
-is not translated is English there, too.
+is not translated is English there, too. Beside the pages lie the same as
+books, course-en.epub and course-zh.epub.
 
 Usage: python tools/website.py          build/site
-       python tools/website.py epub     build/course-en.epub and -zh.epub
        python tools/website.py serve    on this machine only
 """
 from __future__ import annotations
@@ -53,7 +53,7 @@ WORDS: dict[str, dict[str, str]] = {
            "start": "Where to start", "more": "Reference",
            "about": "The exercises of each chapter, solved: idea, code and "
                     "result.",
-           "exercises": "exercises of chapter {}",
+           "exercises": "exercises of chapter {}", "solution": " [Solution]",
            "time": "{:.0f} s", "mark": "",
            "costs": "| chapter | time | memory | exercises | uses |",
            "where": "{cores} cores of an {processor}",
@@ -61,7 +61,7 @@ WORDS: dict[str, dict[str, str]] = {
     "zh": {"chapters": "章节", "solutions": "习题解答", "start": "从哪里开始",
            "more": "参考",
            "about": "各章习题的解答：思路、代码和结果。",
-           "exercises": "第{}章的练习",
+           "exercises": "第{}章的练习", "solution": "[解答]",
            "time": "{:.0f}秒", "mark": "英文",
            "costs": "| 章 | 时间 | 内存 | 练习数 | 用到 |",
            "where": "{processor}的{cores}个CPU核心",
@@ -172,7 +172,10 @@ def description(text: str) -> str:
 
 
 def notebook_page(path: Path, name: str, language: str, links: Links) -> Any:
-    """A copy of a notebook for the site."""
+    """A copy of a notebook for the site.
+
+    Each exercise leads to its solution, which is a section of that page.
+    """
     notebook = notebooks.read(path)
     notebook.metadata.pop("d2lzh", None)
     alone = name.rpartition("/")[2]
@@ -188,6 +191,15 @@ def notebook_page(path: Path, name: str, language: str, links: Links) -> Any:
                 cell.source = re.sub(r"^# ", f"# {number} ", cell.source,
                                      flags=re.MULTILINE, count=1)
             cell.source = links.rewrite(cell.source, name, path)
+            if name != alone:
+                cell.source = re.sub(
+                    r"^## (\d+)\. ", rf"(solution-{number}-\1)=\n\g<0>",
+                    cell.source, flags=re.MULTILINE)
+            elif re.search(r"^## (Exercises|练习)$", cell.source, re.M):
+                cell.source = re.sub(
+                    r"^(\d+)\. .*", rf"\g<0>{WORDS[language]['solution']}"
+                    rf"(#solution-{number}-\1)", cell.source,
+                    flags=re.MULTILINE)
         elif alternative.has_figure(cell):
             cell.metadata["mystnb"] = {"image": {
                 "alt": alternative.describe(notebook, index, language)}}
@@ -383,7 +395,8 @@ def _for_book(path: Path) -> None:
     """Let a gathered page lead to English pages and chapters from an EPUB."""
     text = re.sub(ENGLISH + r"([^)>#\s]+)", rf"{address()}\1.html",
                   path.read_text(encoding="utf-8"))
-    text = re.sub(r'href="\.\./(\S+\.html)"', rf'href="{address()}\1"', text)
+    text = re.sub(r'href="(?:\.\./(\S+\.html)|(?:\.\./)?(\S+\.epub))"',
+                  rf'href="{address()}\1\2"', text)
     pages.write(path, re.sub(r'href="(\d\S+)\.html"', r'href="\1.xhtml"',
                              text))
 
@@ -423,19 +436,15 @@ def build(target: Path = BUILD / "site") -> None:
     _sphinx("html", {"en": new, "zh": BUILD / "site.zh"})
     shutil.rmtree(new / "zh", ignore_errors=True)
     (BUILD / "site.zh").rename(new / "zh")
+    books = {language: BUILD / f"epub-{language}" for language in LANGUAGES}
+    for book in books.values():
+        shutil.rmtree(book, ignore_errors=True)
+    _sphinx("epub", books)
+    for book in books.values():
+        (made,) = book.glob("*.epub")
+        made.rename(new / made.name)
     shutil.rmtree(target, ignore_errors=True)
     new.rename(target)
-
-
-def epub() -> None:
-    """Build the book for readers without a browser."""
-    outputs = {language: BUILD / f"epub-{language}" for language in LANGUAGES}
-    for output in outputs.values():
-        shutil.rmtree(output, ignore_errors=True)
-    _sphinx("epub", outputs)
-    for language, output in outputs.items():
-        (made,) = output.glob("*.epub")
-        shutil.move(made, BUILD / f"course-{language}.epub")
 
 
 def serve() -> None:
@@ -453,7 +462,7 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    commands = {(): build, ("epub",): epub, ("serve",): serve}
+    commands = {(): build, ("serve",): serve}
     command = commands.get(tuple(sys.argv[1:]))
     if command is None:
         raise SystemExit(__doc__)

@@ -267,6 +267,18 @@ def test_a_notebook_has_its_buttons(watched: Watched, name: str) -> None:
                    ".bd-article a", "all => all.map(a => a.href)"))
 
 
+@pytest.mark.parametrize("name", [
+    name for name in CHAPTERS if "solutions" not in name])
+def test_each_exercise_leads_to_its_solution(name: str) -> None:
+    text = (SITE / name).read_text(encoding="utf-8")
+    number = int(name.rpartition("/")[2][:2])
+    exercises = re.split(r">(?:Exercises|练习)<a", text)[1]
+    items = len(re.findall("<li>", exercises.partition("</ol>")[0]))
+    assert items >= 5
+    assert re.findall(r'html#(solution-.*?)"', text) == [
+        f"solution-{number}-{item + 1}" for item in range(items)]
+
+
 def test_pages_work_as_files(browser: Browser) -> None:
     page = browser.new_page()
     watched = Watched(page, SITE.as_uri() + "/")
@@ -284,7 +296,7 @@ def test_pages_work_as_files(browser: Browser) -> None:
 def test_the_epub(language: str) -> None:
     """Pages that any reader can parse; formulas without a script."""
     formulas = 0
-    with ZipFile(SITE.parent / f"course-{language}.epub") as book:
+    with ZipFile(SITE / f"course-{language}.epub") as book:
         names = book.namelist()
         assert names[0] == "mimetype"
         for name in names:
