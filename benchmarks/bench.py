@@ -168,15 +168,20 @@ def speed(names: list[str], fast: bool) -> Iterator[Record]:
 
 
 def chapters(names: list[str], fast: bool) -> Iterator[Record]:
-    entries = records.load("chapters").get("chapters", {})
-    for stem in names:
+    def run(path: str) -> Record:
         out, peak = records.run(
             [sys.executable, "tools/run_chapter.py",
              # The file, for the name means its solutions as well.
-             *([] if fast else ["--store"]), f"chapters/{stem}.ipynb"])
+             *([] if fast else ["--store"]), path])
         (seconds,) = re.findall(r"^Done in ([\d.]+) s", out, re.MULTILINE)
-        entries[stem] = {"seconds": float(seconds), "peak_mib": round(peak, 1)}
-        print(f"{stem:24} {seconds} s {peak:6.0f} MiB", flush=True)
+        print(f"{path:48} {seconds:>5} s {peak:6.0f} MiB", flush=True)
+        return {"seconds": float(seconds), "peak_mib": round(peak, 1)}
+
+    entries = records.load("chapters").get("chapters", {})
+    for stem in names:
+        entries[stem] = {
+            **run(f"chapters/{stem}.ipynb"),
+            "solutions": run(f"chapters/solutions/{stem}.ipynb")}
         yield {"chapters": in_order(entries, CHAPTERS)}
 
 

@@ -102,6 +102,15 @@ def live_channels(net: Any, test_iter: Any, ctx: Any) -> list[int]:
     return live
 
 
+def dense_net(units: int) -> Any:
+    """One hidden layer with ReLU and no convolution, as in section 3.10."""
+    from mxnet.gluon import nn
+
+    chain = nn.HybridSequential()
+    chain.add(nn.Dense(units, activation="relu"), nn.Dense(10))
+    return chain
+
+
 def with_batch_norm(net: Any) -> Any:
     """The same chain with a batch normalisation after each convolution."""
     from mxnet.gluon import nn
@@ -216,6 +225,11 @@ def experiments() -> dict[str, Experiment]:
             "ReLU, max pooling": (of(models.lenet, **relu), {}),
             "ReLU, average pooling": (
                 of(models.lenet, **relu, **average), {}),
+            }, networks.setting("lenet", "book"),
+            rates=(0.03, 0.1, 0.3, 0.9)),
+        "lenet-dense": Experiment({  # 56 units have LeNet's parameters
+            "dense, 256 units": (of(dense_net, 256), {}),
+            "dense, 56 units": (of(dense_net, 56), {}),
             }, networks.setting("lenet", "book"),
             rates=(0.03, 0.1, 0.3, 0.9)),
         "vgg-kernels": Experiment({

@@ -55,7 +55,8 @@ WORDS: dict[str, dict[str, str]] = {
                     "result.",
            "exercises": "exercises of chapter {}", "solution": " [Solution]",
            "time": "{:.0f} s", "mark": "",
-           "costs": "| chapter | time | memory | exercises | uses |",
+           "costs": "| chapter | time | memory | exercises | solutions "
+                    "| uses |",
            "where": "{cores} cores of an {processor}",
            "api": reference.HEADING},
     "zh": {"chapters": "章节", "solutions": "习题解答", "start": "从哪里开始",
@@ -63,7 +64,7 @@ WORDS: dict[str, dict[str, str]] = {
            "about": "各章习题的解答：思路、代码和结果。",
            "exercises": "第{}章的练习", "solution": "[解答]",
            "time": "{:.0f}秒", "mark": "英文",
-           "costs": "| 章 | 时间 | 内存 | 练习数 | 用到 |",
+           "costs": "| 章 | 时间 | 内存 | 练习数 | 解答用时 | 用到 |",
            "where": "{processor}的{cores}个CPU核心",
            "api": "软件包参考"},
 }
@@ -296,15 +297,19 @@ def costs(language: str, root: Path = ROOT) -> str:
         exercises = next(cell.source for cell in notebook.cells
                          if "## Exercises" in cell.source)
         exercises = exercises.partition("## Exercises")[2]
-        cost = measured.get(name)
         where = f"{name}.ipynb" if name in own else ENGLISH + name
-        uses = ", ".join(map(str, _uses(notebook, root))) or "–"
-        lines.append(
-            f"| [{title(name, language, root)}]({where}) | "
-            + (f"{cost['seconds']:.0f} s | {cost['peak_mib']:,.0f} MiB"
-               if cost else "– | –")
-            + f" | {len(re.findall(r'^[0-9]+[.] ', exercises, re.M))}"
-            f" | {uses} |")
+        uses = [str(number) for number in _uses(notebook, root)
+                if number != int(name[:2])]
+        seconds = memory = solutions = "–"  # of a new chapter
+        if name in measured:
+            cost = measured[name]
+            seconds = f"{cost['seconds']:.0f} s"
+            memory = f"{cost['peak_mib']:,.0f} MiB"
+            solutions = f"{cost['solutions']['seconds']:.0f} s"
+        lines.append("| " + " | ".join([
+            f"[{title(name, language, root)}]({where})", seconds, memory,
+            str(len(re.findall(r"^[0-9]+[.] ", exercises, re.M))), solutions,
+            ", ".join(uses) or "–"]) + " |")
     return "\n".join(lines)
 
 
@@ -318,6 +323,11 @@ def peak(language: str, root: Path = ROOT) -> str:
     """The most memory that a chapter takes, in words."""
     found = readme.record(root, "chapters")["chapters"].values()
     return f"{max(each['peak_mib'] for each in found) / 1024:.1f} GiB"
+
+
+def repository(language: str, root: Path = ROOT) -> str:
+    """Where the repository is, to be cloned."""
+    return f"https://github.com/{navigation.repository(root)}"
 
 
 def contents(language: str, root: Path = ROOT) -> str:
@@ -365,7 +375,8 @@ def gather(language: str, target: Path, root: Path = ROOT
     links = Links(language, root)
     sections: dict[str, Callable[[str, Path], str]] = {
         "strip": strip, "cards": cards, "results": results, "costs": costs,
-        "contents": contents, "where": where, "peak": peak}
+        "contents": contents, "where": where, "peak": peak,
+        "repository": repository}
     shutil.rmtree(target, ignore_errors=True)
     for name, path in sources(language, root).items():
         if path.suffix == ".ipynb":

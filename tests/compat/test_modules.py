@@ -360,3 +360,30 @@ def test_a_traceback_shows_the_file_of_mxnet():
     last = caught.traceback[-1]
     assert str(last.path).endswith("mxnet/ndarray/ndarray.py")
     assert "moveaxis" in str(last.statement) or "ndim" in str(last.statement)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_saved_model_is_read_and_exported(tmp_path, monkeypatch, language):
+    """The code of the page for engineers, on a model of `Module`."""
+    monkeypatch.chdir(tmp_path)
+    data = mx.sym.var("data")
+    hidden = mx.sym.Convolution(data, kernel=(3, 3), num_filter=4)
+    scores = mx.sym.FullyConnected(hidden, num_hidden=10, name="fc")
+    module = mx.mod.Module(mx.sym.SoftmaxOutput(scores, name="softmax"))
+    images, labels = np.random.rand(8, 1, 28, 28), np.arange(8)
+    module.fit(mx.io.NDArrayIter(images, labels, 4), num_epoch=1)
+    module.save_checkpoint("model", 1)
+    page = (ROOT / "site" / language / "engineer.md").read_text("utf-8")
+    by_module, by_gluon, export = re.findall(r"```python\n(.*?)```", page,
+                                             re.DOTALL)
+    shown: list[Any] = []
+    names = {"print": shown.append}
+    exec(by_module + by_gluon, names)  # noqa: S102
+    np.testing.assert_allclose(shown[0].asnumpy(), shown[1].asnumpy(), 1e-5)
+    pytest.importorskip("onnx")
+    session = pytest.importorskip("onnxruntime").InferenceSession
+    exec(export, names)  # noqa: S102
+    (scores,) = session("model.onnx").run(
+        None, {"data": names["images"].asnumpy()[:1]})
+    np.testing.assert_allclose(mx.nd.softmax(mx.nd.array(scores)).asnumpy(),
+                               shown[0].asnumpy()[:1], 1e-4)

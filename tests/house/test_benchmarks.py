@@ -33,7 +33,7 @@ slow = pytest.mark.slow
     pytest.param("training", "| `loader-28`, 28, 256 | ", marks=slow),
     pytest.param("growth", "| training images | `lenet` | 2,048 | ",
                  marks=slow),
-    pytest.param("chapters", "03-channels ", marks=slow),
+    pytest.param("chapters", "solutions/03-channels.ipynb ", marks=slow),
     pytest.param("startup", "| difference | ", marks=slow),
     pytest.param("updates", "| `lenet` | ", marks=slow)])
 def test_fast_mode_measures(
@@ -272,8 +272,8 @@ def test_every_chapter_runs_within_its_limits() -> None:
     assert list(measured) == bench.CHAPTERS, (
         "run `python benchmarks/bench.py chapters`")
     for entry in measured.values():
-        assert entry["seconds"] <= 150
-        assert entry["peak_mib"] <= 2048
+        assert max(entry["seconds"], entry["solutions"]["seconds"]) <= 150
+        assert max(entry["peak_mib"], entry["solutions"]["peak_mib"]) <= 2048
 
 
 def test_a_run_of_another_setting_is_not_taken_for_recorded() -> None:
