@@ -21,7 +21,7 @@ SPACE = "\N{NO-BREAK SPACE}"  # so that a chapter stays in one line
 FILES = {"en": "README.md", "zh": "README.zh-CN.md"}
 CHAPTERS = {
     "en": "| chapter | book | what it is about | exercises | time | memory |",
-    "zh": "| 章 | 书中 | 内容 | 习题 | 时间 | 内存 |"}
+    "zh": "| 章 | 书中 | 内容 | 练习 | 时间 | 内存 |"}
 SOLUTIONS = {"en": "solutions", "zh": "解答"}
 COST = {
     "en": "A chapter runs in {least:.0f} to {most:.0f} seconds and takes "
