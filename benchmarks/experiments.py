@@ -507,9 +507,9 @@ def train_digits(recipe: str, seed: int, folder: Path, fast: bool) -> Record:
 def shown_digits(runs: list[Record]) -> Record:
     """What chapter 14 shows of MNIST, which does not come with the course.
 
-    Writes the digits that `d2l.mnist_digits` returns. Of the record: whose
-    mistakes are drawn, what every image shows that a run has mistaken, and
-    how many test images there are of each digit.
+    Writes the digits that `d2l.mnist_digits` returns, among them the
+    mistakes of the best run. Of the record: what every image shows that a
+    run has mistaken, and how many test images there are of each digit.
     """
     import d2lzh_ext as d2l
 
@@ -527,8 +527,7 @@ def shown_digits(runs: list[Record]) -> Record:
         path = records.ROOT / "data" / "photos" / f"mnist-{name}.png"
         Image.fromarray(images[chosen].reshape(-1, 28)).save(path)
     mistaken = sorted({int(i) for run in listed for i in run["mistakes"]})
-    return {"drawn": {key: best[key] for key in ("recipe", "seed")},
-            "truth": {str(i): int(labels[i]) for i in mistaken},
+    return {"truth": {str(i): int(labels[i]) for i in mistaken},
             "test_images": np.bincount(labels).tolist()}
 
 
@@ -554,7 +553,9 @@ def book_of_digits(folder: Path, fast: bool) -> None:
                   "runs": [run for run in runs.values() if run]}
         save("mnist", record, fast)
     if not fast:
-        save("mnist", {**record, **shown_digits(record["runs"])}, fast)
+        # Runs that were made a second time count in no table.
+        save("mnist", {**record, **shown_digits(
+            record["runs"] + record.get("again", []))}, fast)
 
 
 def book_of_keypoints(folder: Path, fast: bool) -> None:

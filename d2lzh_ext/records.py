@@ -47,9 +47,8 @@ def show_recorded(network: str) -> None:
     accuracies, seeds = entry["test_acc"], entry["seeds"]
     where = entry["provenance"]
     print(f"quick setting, seeds {seeds[0]} to {seeds[-1]}: test accuracy "
-          f"{min(accuracies):.3f} at least, "
-          f"{statistics.median(accuracies):.3f} in the median, "
-          f"{max(accuracies):.3f} at most")
+          f"median {statistics.median(accuracies):.3f}, "
+          f"least {min(accuracies):.3f}, most {max(accuracies):.3f}")
     print(f"(recorded {where['date']} with one thread on an "
           f"{where['processor']}, MXNet {where['packages']['mxnet']})")
 

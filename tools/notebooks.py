@@ -23,6 +23,7 @@ TAGS = {
 }
 COLAB = "navigation-colab"  # the id of the cell that installs the package
 MAX_COLUMNS = 79
+MAX_PRINTED = 88  # of what a cell prints: as wide as a page of the site
 MAX_LINES = 40
 
 
@@ -144,6 +145,10 @@ def complaints(notebook: Any) -> list[str]:
             found.append(f"{here}: {len(lines)} lines")
         found += [f"{here}: longer than {MAX_COLUMNS} columns: {line}"
                   for line in lines if len(line) > MAX_COLUMNS]
+        found += [f"{here}: prints more than {MAX_PRINTED} columns: {line}"
+                  for out in cell.outputs
+                  for line in out.get("text", "").splitlines()
+                  if len(line) > MAX_PRINTED]
     stated = notebook.metadata.get("d2lzh", {}).get("outputs_sha256")
     if stated != outputs_sha256(notebook):
         found.append("code or outputs are not those that `make outputs` "

@@ -44,10 +44,11 @@ NOTE = {
           "and range of {seeds} seeds; the parameters are those at the image "
           "size of training. Speed: images per second in training at the "
           "book's image sizes, medians of {rounds} rounds on {cores} cores "
-          "of an {processor}, {date}. `d2lzh` is as shipped: four processes "
-          "load, and MXNet computes on half of the cores; while it is "
-          "imported, it is lent the names that NumPy has removed. Of "
-          "PyTorch {torch}, the {fastest} of {ways} ways counts. "
+          "of an {processor}, {date}. `d2lzh` runs unchanged, but for the "
+          "names that NumPy has removed, which are put back while it is "
+          "imported; four processes load its data, and MXNet uses half of "
+          "the cores. PyTorch {torch} was timed in {ways} ways; the "
+          "{fastest} one counts. "
           "[docs/benchmarks.md](docs/benchmarks.md) has the ranges and all "
           "other measurements, each with the command that repeats it.",
     "zh": "Fashion-MNIST上的测试准确率：`quick`设置下{seeds}个随机种子的"
@@ -91,16 +92,20 @@ def head(words: str) -> list[str]:
     return [words, "|---" * (words.count("|") - 1) + "|"]
 
 
+def folder(path: Path, language: str) -> str:
+    """Where a chapter is in this language, or in English."""
+    chinese = notebooks.in_chinese(path, path.parent)
+    return "chapters" + "/zh" * (language == "zh" and chinese.exists())
+
+
 def chapters(root: Path, language: str) -> str:
     """Each chapter in a line: where it is, what it is about and costs."""
     lines = head(CHAPTERS[language])
     measured = record(root, "chapters")["chapters"]
-    folder = root / "chapters"
-    for path in notebooks.chapters(folder):
+    for path in notebooks.chapters(root / "chapters"):
         own = notebooks.read(path).metadata["d2lzh"]
         cost = measured.get(path.stem)
-        chinese = notebooks.in_chinese(path, folder)
-        where = "chapters" + "/zh" * (language == "zh" and chinese.exists())
+        where = folder(path, language)
         lines.append(" | ".join([
             f"| [{heading(path, language)}]({where}/{path.name})",
             f"5.{number(path)}" if number(path) <= 12 else "–",
@@ -149,7 +154,8 @@ def results(root: Path, language: str) -> str:
         size = layers.summary(network(), (1, 1, side, side)).parameters
         speed = timed["networks"].get(name)
         lines.append(" | ".join([
-            f"| [`{name}`](chapters/{path.name})", f"{size:,}",
+            f"| [`{name}`]({folder(path, language)}/{path.name})",
+            f"{size:,}",
             f"{side} × {side}",
             f"{setting['num_train'] or 60_000:,} × {setting['num_epochs']}",
             f"{median(accuracy):.3f} "

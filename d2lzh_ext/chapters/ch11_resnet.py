@@ -42,8 +42,8 @@ class Residual(nn.HybridBlock):
 # %% ../../chapters/11-resnet.ipynb #11-resnet-15
 def silence(block: Residual) -> None:
     """Let the convolutions of a block add 0; changes its parameters."""
-    block.bn2.gamma.data()[:] = 0
-    block.bn2.beta.data()[:] = 0
+    for parameter in (block.bn2.gamma, block.bn2.beta):
+        parameter.set_data(nd.zeros(parameter.shape))
 
 # %% ../../chapters/11-resnet.ipynb #11-resnet-22
 class Plain(Residual):

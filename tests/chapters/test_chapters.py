@@ -68,6 +68,7 @@ def test_tampering_is_seen(tiny: Any, old: str, new: str) -> None:
     (1, {"outputs": [new_output("error", ename="E", evalue="",
                                 traceback=[])]}, "error"),
     (0, {"source": "x" * (notebooks.MAX_COLUMNS + 1)}, "columns"),
+    (0, {"outputs": [new_output("stream", text="x" * 99)]}, "prints"),
     (0, {"source": "\n" * notebooks.MAX_LINES + "1"}, "lines")])
 def test_each_rule_has_teeth(
         tiny: Any, cell: int, changed: dict[str, Any], word: str) -> None:

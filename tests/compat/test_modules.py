@@ -8,17 +8,19 @@ import importlib
 import json
 import math
 import pickle
+import re
 import runpy
 import subprocess
 import sys
 import types
 import warnings
 from pathlib import Path
+from typing import Any
 
 import mxnet as mx
 import numpy as np
 import pytest
-from interpreter import run
+from interpreter import ROOT, run
 from mxnet import gluon, nd
 from mxnet.gluon.contrib import estimator
 
@@ -378,11 +380,11 @@ def test_a_saved_model_is_read_and_exported(tmp_path, monkeypatch, language):
                                              re.DOTALL)
     shown: list[Any] = []
     names = {"print": shown.append}
-    exec(by_module + by_gluon, names)  # noqa: S102
+    exec(by_module + by_gluon, names)
     np.testing.assert_allclose(shown[0].asnumpy(), shown[1].asnumpy(), 1e-5)
     pytest.importorskip("onnx")
     session = pytest.importorskip("onnxruntime").InferenceSession
-    exec(export, names)  # noqa: S102
+    exec(export, names)
     (scores,) = session("model.onnx").run(
         None, {"data": names["images"].asnumpy()[:1]})
     np.testing.assert_allclose(mx.nd.softmax(mx.nd.array(scores)).asnumpy(),

@@ -28,7 +28,7 @@ def test_show_recorded(monkeypatch, tmp_path, capsys):
                            "packages": {"mxnet": "1.9.1"}}}}}))
     d2l.show_recorded("vgg")
     printed = capsys.readouterr().out
-    assert "0.700 at least, 0.850 in the median, 0.900 at most" in printed
+    assert "median 0.850, least 0.700, most 0.900" in printed
     assert "2026-01-02" in printed
     with pytest.raises(ValueError, match="vgg"):
         d2l.show_recorded("lenet")
