@@ -83,6 +83,15 @@ REWORDED: dict[str, dict[str, Changes]] = {
         "MXNetGraph.get_outputs": {
             "from onnx import mapping":
             "from d2lzh_compat import onnx as mapping"}},
+    # A model of `Module`: what is not written out, and no label to look up.
+    "mxnet.onnx.mx2onnx._op_translations._op_translations_opset12": {
+        "convert_fully_connected": {
+            "get_boolean_attribute_value(attrs, 'flatten')":
+            "attrs.get('flatten', 'True') in ('True', '1')"}},
+    "mxnet.onnx.mx2onnx._op_translations._op_translations_opset13": {
+        "convert_softmax_output": {
+            "get_inputs(node, kwargs)":
+            "get_inputs({**node, 'inputs': node['inputs'][:1]}, kwargs)"}},
     "mxnet.recordio": {"pack": _BYTES, "pack_img": _BYTES},
     "mxnet.symbol.numpy._symbol": {"pad": _NO_TYPE},
 }
@@ -185,9 +194,12 @@ def mend(mxnet: Any) -> None:
     by_identity = {id(old): new for old, new in replaced.items()}
     for module in loaded:
         mend_module(module, by_identity)
-    converters = mxnet.contrib.onnx.onnx2mx._import_helper._convert_map
-    for name, function in converters.items():
-        converters[name] = replaced.get(function, function)
+    converters = [
+        mxnet.contrib.onnx.onnx2mx._import_helper._convert_map,
+        *mxnet.onnx.mx2onnx._export_onnx.MXNetGraph.registry_.values()]
+    for table in converters:
+        for name, function in table.items():
+            table[name] = replaced.get(function, function)
     if not isinstance(0.0 + np.float32(0), np.float64):
         metrics.mend(mxnet.metric)
     _mend_random(mxnet)
