@@ -303,9 +303,9 @@ def costs(language: str, root: Path = ROOT) -> str:
         seconds = memory = solutions = "–"  # of a new chapter
         if name in measured:
             cost = measured[name]
-            seconds = f"{cost['seconds']:.0f} s"
-            memory = f"{cost['peak_mib']:,.0f} MiB"
-            solutions = f"{cost['solutions']['seconds']:.0f} s"
+            seconds = f"{cost['seconds']:.0f}{readme.SPACE}s"
+            memory = f"{cost['peak_mib']:,.0f}{readme.SPACE}MiB"
+            solutions = f"{cost['solutions']['seconds']:.0f}{readme.SPACE}s"
         lines.append("| " + " | ".join([
             f"[{title(name, language, root)}]({where})", seconds, memory,
             str(len(re.findall(r"^[0-9]+[.] ", exercises, re.M))), solutions,
