@@ -43,7 +43,7 @@ class Residual(nn.HybridBlock):
 def silence(block: Residual) -> None:
     """Let the convolutions of a block add 0; changes its parameters."""
     for parameter in (block.bn2.gamma, block.bn2.beta):
-        parameter.set_data(nd.zeros(parameter.shape))
+        parameter.set_data(nd.zeros_like(parameter.data()))
 
 # %% ../../chapters/11-resnet.ipynb #11-resnet-22
 class Plain(Residual):
